@@ -1,0 +1,36 @@
+"""Names and fixed sizes that the server's stages and its clients share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Models, one folder each in the model repository.
+PREPROCESS: Final = "preprocess"
+FACE_DETECTION: Final = "face_detection"
+CROP_ALIGN: Final = "crop_align"
+FACE_EMBEDDING: Final = "face_embedding"
+GALLERY_SEARCH: Final = "gallery_search"
+GALLERY_ADMIN: Final = "gallery_admin"
+FACE_RECOGNITION: Final = "face_recognition"
+FACE_FEATURES: Final = "face_features"
+
+# The models that clients call. Everything else is reached through them.
+ENTRY_MODELS: Final = (FACE_RECOGNITION, FACE_FEATURES, GALLERY_ADMIN)
+
+DEFAULT_GALLERY: Final = "default"
+UNKNOWN_LABEL: Final = "Unknown"
+
+# Side, in pixels, of the square crop that both embedders take (PaddleX's inference.yml: ResizeImage size 112x112).
+FACE_SIZE: Final = 112
+
+# Limits on one encoded picture, checked before it is decoded.
+MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
+MAX_IMAGE_PIXELS: Final = 64_000_000
+MIN_IMAGE_SIDE: Final = 2
+
+# Environment of the server's stages, set by `toonface serve` (or by whoever starts tritonserver).
+GALLERY_URL_ENV: Final = "TOONFACE_GALLERY_URL"
+ADMIN_TOKEN_ENV: Final = "TOONFACE_ADMIN_TOKEN"  # noqa: S105  (the variable's name, not a token)
+
+# Header that carries `Bearer <token>`; Triton hands it to python stages as a request parameter of the same name.
+TOKEN_HEADER: Final = "authorization"
