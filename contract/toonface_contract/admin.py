@@ -7,15 +7,21 @@ optional FP32 tensor `embeddings` [N, D]. The answer is one JSON object in the B
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from toonface_contract.options import GALLERY_NAME
 
 GalleryName = Annotated[str, StringConstraints(pattern=f"^{GALLERY_NAME.pattern}$")]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
-Source = Annotated[str, StringConstraints(max_length=1024)]
+# No control characters: a line break or a NUL would not survive gallery lists, terminals and PostgreSQL.
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
+Source = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+# What a SQL database can hold.
+FaceId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 MAX_PAGE = 10_000
 
@@ -49,16 +55,22 @@ class Add(_Strict):
 
 
 class Remove(_Strict):
-    """Remove faces by id or by label, all or none. An id or label that is not there is an error."""
+    """Remove faces by id, by label, or both; all or none. An id or label that is not there is an error."""
 
     op: Literal["remove"] = "remove"
     gallery: GalleryName
-    ids: list[int] = []
+    ids: list[FaceId] = []
     labels: list[Label] = []
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.ids and not self.labels:
+            raise ValueError("it must name ids, labels or both")
+        return self
 
 
 class Drop(_Strict):
-    """Remove a gallery and all its faces."""
+    """Remove a gallery and all its faces. The gallery "default" always exists, and cannot be dropped."""
 
     op: Literal["drop"] = "drop"
     gallery: GalleryName
@@ -75,7 +87,7 @@ class ListFaces(_Strict):
 
     op: Literal["list_faces"] = "list_faces"
     gallery: GalleryName
-    after_id: int = 0
+    after_id: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=1000, ge=1, le=MAX_PAGE)
     label: Label | None = None
 
@@ -87,7 +99,11 @@ READ_ONLY = (ListGalleries, ListFaces)
 
 
 class Change(_Strict):
-    """Answer to build, add, remove and drop: the faces concerned, and the store's sequence after the commit."""
+    """Answer to build, add, remove and drop: the store's sequence after the commit, and the faces concerned.
+
+    `ids` has, after build and add, the new faces in the order given; after remove, those removed, in ascending order;
+    after drop it is empty.
+    """
 
     ids: list[int]
     sequence: int

@@ -10,7 +10,7 @@ import re
 
 
 class ToonfaceError(Exception):
-    """Root of the tree. ``code`` is the stable name, ``message`` says what is wrong, with which value, and the limit."""
+    """Root of the tree. ``code`` is the stable name; ``message`` says what is wrong and what is allowed."""
 
     default_code = "internal"
 

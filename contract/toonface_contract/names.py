@@ -33,4 +33,4 @@ GALLERY_URL_ENV: Final = "TOONFACE_GALLERY_URL"
 ADMIN_TOKEN_ENV: Final = "TOONFACE_ADMIN_TOKEN"  # noqa: S105  (the variable's name, not a token)
 
 # Header that carries `Bearer <token>`; Triton hands it to python stages as a request parameter of the same name.
-TOKEN_HEADER: Final = "authorization"
+TOKEN_HEADER: Final = "authorization"  # noqa: S105  (the header's name, not a token)

@@ -92,4 +92,6 @@ def _check_number(name: str, value: Any, kind: type, low: float, high: float) ->
     accepted = (int, float) if kind is float else (int,)
     if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high:
         noun = "a number" if kind is float else "a whole number"
-        raise InvalidRequest(f"option {name} is {value!r}; it must be {noun} from {low} to {high}", code="invalid_option")
+        raise InvalidRequest(
+            f"option {name} is {value!r}; it must be {noun} from {low} to {high}", code="invalid_option"
+        )

@@ -1,0 +1,40 @@
+"""The stage `gallery_search`: embeddings to the names of the nearest faces in a gallery."""
+
+import json
+
+from toonface_contract.names import GALLERY_URL_ENV
+from toonface_contract.options import RecognitionOptions
+from toonface_ensemble.matching import Probes, identify
+from toonface_gallery.live import LiveGalleries
+from toonface_gallery.store import GalleryStore
+from toonface_server import stage
+
+
+class TritonPythonModel:
+    """Triton's interface to a python model."""
+
+    def initialize(self, args):
+        """Load the galleries, and follow their store from then on."""
+        parameters = stage.start(args)
+        self._defaults = RecognitionOptions(**json.loads(parameters["options"]))
+        self._store = GalleryStore(stage.environment(GALLERY_URL_ENV))
+        self._galleries = LiveGalleries(self._store, parameters["embedder"], int(parameters["dimension"]))
+        self._galleries.start()
+
+    def execute(self, requests):
+        """Answer each request, with one search for all requests to the same gallery."""
+        probes = [stage.attempt(self._probes, request) for request in requests]
+        return [stage.response(answer) for answer in identify(probes, self._search)]
+
+    def finalize(self):
+        """Stop following the store."""
+        self._galleries.stop()
+        self._store.close()
+
+    def _probes(self, request):
+        options = stage.request_options(request, self._defaults)
+        real = stage.tensor(request, "real")[:, 0]
+        return Probes(stage.tensor(request, "embedding")[real], options)
+
+    def _search(self, gallery, embeddings, topk):
+        return stage.attempt(self._galleries.search, gallery, embeddings, topk)

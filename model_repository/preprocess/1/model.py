@@ -1,0 +1,31 @@
+"""The stage `preprocess`: an encoded image to upright pixels, and to what the detector wants to see of it."""
+
+import warnings
+
+import cv2
+import numpy as np
+
+from toonface_contract.options import RecognitionOptions
+from toonface_ensemble.decode import decode_image
+from toonface_ensemble.placement import DetectorInput
+from toonface_server import stage
+
+
+class TritonPythonModel:
+    """Triton's interface to a python model."""
+
+    def initialize(self, args):
+        """Read the configuration."""
+        cv2.setNumThreads(1)  # Triton runs several instances side by side
+        warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata: senders could fill the log with them
+        parameters = stage.start(args)
+        self._detector_input = DetectorInput.model_validate_json(parameters["detector_input"])
+
+    def execute(self, requests):
+        """Answer each request."""
+        return [stage.response(stage.attempt(self._preprocess, request)) for request in requests]
+
+    def _preprocess(self, request):
+        stage.request_options(request, RecognitionOptions())  # wrong options are refused before any work is done
+        pixels = decode_image(stage.one_bytes(request, "image"))
+        return {"pixels": pixels, "detector_input": self._detector_input.fit(pixels)[np.newaxis]}
