@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from toonface_contract.names import UNKNOWN_LABEL
 from toonface_contract.options import GALLERY_NAME
 
 GalleryName = Annotated[str, StringConstraints(pattern=f"^{GALLERY_NAME.pattern}$")]
@@ -35,6 +36,13 @@ class NewFace(_Strict):
 
     label: Label
     source: Source = ""
+
+    @field_validator("label")
+    @classmethod
+    def _is_a_name(cls, label: str) -> str:
+        if label == UNKNOWN_LABEL:
+            raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
+        return label
 
 
 class Build(_Strict):

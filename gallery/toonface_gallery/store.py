@@ -1,0 +1,190 @@
+"""The durable store of enrolled faces: a SQL database, and the truth that every index follows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import distinct, func, select
+
+from toonface_contract.admin import Change, FaceInfo, Faces, GalleryInfo, NewFace
+from toonface_contract.errors import AlreadyExists, NotFound
+from toonface_gallery import refusals, rows
+from toonface_gallery.database import Database
+from toonface_gallery.schema import faces, galleries
+from toonface_gallery.snapshot import Snapshot
+
+# Missing ids or labels that an error names.
+_NAMED: Final = 10
+
+
+class GalleryStore:
+    """Galleries, their faces, and the sequence of changes to them, in a SQL database.
+
+    A write is one transaction: all of it happens or none, and when the method returns it is on disk. Several processes
+    may use the same store at once, each with a GalleryStore of its own; threads may share one.
+
+    Every method may raise Unavailable (`store_unavailable`) when the database is locked, read-only, damaged or cannot
+    be opened, or its disk is full; a write that raised it changed nothing (short of a disk that fails in mid-commit).
+    """
+
+    def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
+        """Open the store, and make it when it is not there.
+
+        Args:
+            url: SQLAlchemy URL of a SQLite file, such as ``sqlite:////var/lib/toonface/gallery.sqlite3``.
+            busy_timeout: seconds to wait for another writer before giving up.
+
+        Raises:
+            ConfigError: the URL is wrong, or the store was written by a newer toonface.
+            Unavailable: `store_unavailable`.
+        """
+        self._database = Database(url, busy_timeout)
+
+    def close(self) -> None:
+        """Close the idle connections to the database."""
+        self._database.close()
+
+    def ensure(self, gallery: str, embedder: str, dimension: int) -> None:
+        """Make an empty gallery unless there is one of this name, of whatever embedder."""
+        with self._database.reading() as connection:
+            present = rows.find(connection, gallery) is not None
+        if not present:
+            with self._database.writing() as connection:
+                if rows.find(connection, gallery) is None:  # another process may have been first
+                    rows.create(connection, gallery, embedder, dimension)
+
+    def build(
+        self,
+        gallery: str,
+        new_faces: Sequence[NewFace],
+        embeddings: NDArray[np.float32],
+        embedder: str,
+        *,
+        replace: bool = False,
+    ) -> Change:
+        """Make a gallery of the given faces.
+
+        Args:
+            gallery: its name.
+            new_faces: N labels and sources; N may be 0.
+            embeddings: FP32 [N,D], of unit length, in the same order.
+            embedder: digest of the model that made them; the gallery takes no others afterwards.
+            replace: let an existing gallery give way to it, whatever embedder that one was made with.
+
+        Returns:
+            The new faces' ids, in the same order, and the sequence of the last change.
+
+        Raises:
+            AlreadyExists: `gallery_exists`, and `replace` is not set.
+        """
+        with self._database.writing() as connection:
+            old = rows.find(connection, gallery)
+            if old is not None and not replace:
+                raise AlreadyExists(
+                    f"gallery {gallery!r} exists already; add to it, or build it with replace", code="gallery_exists"
+                )
+            if old is not None:
+                rows.drop(connection, old)
+            key = rows.create(connection, gallery, embedder, embeddings.shape[1])
+            # Its own change stands for these faces too, for whoever follows reads a new gallery as a whole.
+            ids = rows.insert_faces(connection, key, new_faces, embeddings)
+            return Change(ids=ids, sequence=Snapshot(connection).sequence())
+
+    def add(self, gallery: str, new_faces: Sequence[NewFace], embeddings: NDArray[np.float32], embedder: str) -> Change:
+        """Enrol faces into an existing gallery; arguments and answer are those of `build`.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+            InvalidRequest: `embedder_mismatch`, the gallery is of another embedder.
+        """
+        with self._database.writing() as connection:
+            key = rows.require(connection, gallery)
+            dimension = embeddings.shape[1]
+            if (key.embedder, key.dimension) != (embedder, dimension):
+                raise refusals.embedder_mismatch(gallery, key.embedder, key.dimension, embedder, dimension)
+            ids = rows.insert_faces(connection, key, new_faces, embeddings)
+            rows.log_added(connection, key, ids)
+            return Change(ids=ids, sequence=Snapshot(connection).sequence())
+
+    def remove(self, gallery: str, *, ids: Collection[int] = (), labels: Collection[str] = ()) -> Change:
+        """Remove faces by id, and all faces of given labels.
+
+        Returns:
+            The ids of the faces removed, in ascending order, and the sequence of the last change.
+
+        Raises:
+            NotFound: `gallery_not_found`; or `not_found`, with the ids or labels that the gallery does not have.
+        """
+        with self._database.writing() as connection:
+            key = rows.require(connection, gallery)
+            found_ids = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
+            by_label = rows.select_faces(connection, key, faces.c.label, labels)
+            missing = [f"id {face}" for face in sorted(set(ids) - found_ids)]
+            missing += [f"label {label!r}" for label in sorted(set(labels) - {label for _, label in by_label})]
+            if missing:
+                named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED))
+                raise NotFound(f"gallery {gallery!r} has no face with {named}; nothing was removed")
+            doomed = sorted(found_ids | {face for face, _ in by_label})
+            rows.delete_faces(connection, key, doomed)
+            return Change(ids=doomed, sequence=Snapshot(connection).sequence())
+
+    def drop(self, gallery: str) -> Change:
+        """Remove a gallery and all its faces; their ids are not listed in the answer.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+        """
+        with self._database.writing() as connection:
+            rows.drop(connection, rows.require(connection, gallery))
+            return Change(ids=[], sequence=Snapshot(connection).sequence())
+
+    def galleries(self) -> list[GalleryInfo]:
+        """All galleries with their counts, in the order of their names."""
+        wanted = (
+            select(
+                galleries.c.name,
+                func.count(faces.c.id).label("faces"),
+                func.count(distinct(faces.c.label)).label("labels"),
+                galleries.c.dimension,
+                galleries.c.embedder,
+                galleries.c.created,
+            )
+            .outerjoin(faces)
+            .group_by(galleries.c.id)
+            .order_by(galleries.c.name)
+        )
+        with self._database.reading() as connection:
+            return [GalleryInfo.model_validate(dict(row)) for row in connection.execute(wanted).mappings()]
+
+    def page(self, gallery: str, *, after_id: int = 0, limit: int = 1000, label: str | None = None) -> Faces:
+        """Faces of a gallery with ids above `after_id`, at most `limit` of them, in the order of their ids.
+
+        Args:
+            gallery: its name.
+            after_id: 0 for the first page, then the last answer's `next_after_id`.
+            limit: 1 or more.
+            label: only faces of this label.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+        """
+        with self._database.reading() as connection:
+            key = rows.require(connection, gallery)
+            wanted = select(faces.c.id, faces.c.label, faces.c.source, faces.c.created).where(
+                faces.c.gallery_id == key.id, faces.c.id > after_id
+            )
+            if label is not None:
+                wanted = wanted.where(faces.c.label == label)
+            more = connection.execute(wanted.order_by(faces.c.id).limit(limit + 1)).mappings().all()
+        found = [FaceInfo.model_validate(dict(row)) for row in more[:limit]]
+        return Faces(faces=found, next_after_id=found[-1].id if len(more) > limit else None)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """One state of the store, for as long as the block lasts."""
+        with self._database.reading() as connection:
+            yield Snapshot(connection)

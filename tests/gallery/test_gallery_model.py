@@ -1,0 +1,148 @@
+"""Random sequences of commands, searches and restarts, against a model that is plain enough to be right."""
+
+from __future__ import annotations
+
+import tempfile
+
+import numpy as np
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, brute_force, unit_vectors, wait_for
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from toonface_contract.admin import Add, Build, Change, Drop, Faces, ListFaces, NewFace, Remove
+from toonface_contract.errors import AlreadyExists, NotFound
+from toonface_gallery.admin import GalleryAdmin
+from toonface_gallery.live import LiveGalleries
+from toonface_gallery.store import GalleryStore
+
+galleries = st.sampled_from(["default", "people", "others"])
+batches = st.lists(st.sampled_from(["Ada", "Grace", "Noor", "名前"]), max_size=6)
+seeds = st.integers(0, 20)  # few, so that the same vector is enrolled more than once
+
+
+class Galleries(RuleBasedStateMachine):
+    """The model is a dictionary: gallery -> id -> (label, vector)."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.model: dict[str, dict[int, tuple[str, np.ndarray]]] = {"default": {}}
+        self.sequence = 0
+        self.used: set[int] = set()
+        self.open()
+
+    def open(self) -> None:
+        self.store = GalleryStore(f"sqlite:///{self.folder.name}/gallery.sqlite3")
+        self.admin = GalleryAdmin(self.store, EMBEDDER, DIMENSION, None)
+        self.live = LiveGalleries(self.store, EMBEDDER, DIMENSION)
+        self.live.start()
+
+    def close(self) -> None:
+        self.live.stop()
+        self.store.close()
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.close()
+            self.folder.cleanup()
+
+    def run(self, command: Build | Add | Remove | Drop, vectors: np.ndarray | None = None) -> Change:
+        change = Change.model_validate_json(self.admin.handle(command.model_dump_json(), vectors, None))
+        assert change.sequence > self.sequence
+        self.sequence = change.sequence
+        return change
+
+    def enrolled(self, change: Change, labels: list[str], vectors: np.ndarray) -> dict[int, tuple[str, np.ndarray]]:
+        assert self.used.isdisjoint(change.ids)
+        self.used.update(change.ids)
+        return dict(zip(change.ids, zip(labels, vectors, strict=True), strict=True))
+
+    @rule(gallery=galleries, labels=batches, seed=seeds, replace=st.booleans())
+    def build(self, gallery: str, labels: list[str], seed: int, replace: bool) -> None:
+        vectors = unit_vectors(len(labels), seed)
+        command = Build(gallery=gallery, faces=[NewFace(label=label) for label in labels], replace=replace)
+        if gallery in self.model and not replace:
+            with pytest.raises(AlreadyExists):
+                self.run(command, vectors)
+        else:
+            self.model[gallery] = self.enrolled(self.run(command, vectors), labels, vectors)
+
+    @rule(gallery=galleries, labels=batches.filter(bool), seed=seeds)
+    def add(self, gallery: str, labels: list[str], seed: int) -> None:
+        vectors = unit_vectors(len(labels), seed)
+        command = Add(gallery=gallery, faces=[NewFace(label=label) for label in labels])
+        if gallery in self.model:
+            self.model[gallery] |= self.enrolled(self.run(command, vectors), labels, vectors)
+        else:
+            with pytest.raises(NotFound):
+                self.run(command, vectors)
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data(), missing=st.booleans())
+    def remove(self, data: st.DataObject, missing: bool) -> None:
+        gallery = data.draw(st.sampled_from([name for name, faces in self.model.items() if faces]))
+        faces = self.model[gallery]
+        ids = data.draw(st.lists(st.sampled_from(list(faces))))
+        labels = data.draw(st.lists(st.sampled_from([label for label, _ in faces.values()]), min_size=not ids))
+        if missing:
+            with pytest.raises(NotFound):
+                self.run(Remove(gallery=gallery, ids=[*ids, 10**9], labels=labels))
+            return
+        doomed = set(ids) | {face for face, (label, _) in faces.items() if label in labels}
+        assert self.run(Remove(gallery=gallery, ids=ids, labels=labels)).ids == sorted(doomed)
+        self.model[gallery] = {face: kept for face, kept in faces.items() if face not in doomed}
+
+    @rule(gallery=galleries.filter(lambda name: name != "default"))
+    def drop(self, gallery: str) -> None:
+        if gallery in self.model:
+            self.run(Drop(gallery=gallery))
+            del self.model[gallery]
+        else:
+            with pytest.raises(NotFound):
+                self.run(Drop(gallery=gallery))
+
+    @rule()
+    def restart(self) -> None:
+        self.close()
+        self.open()
+
+    @rule(gallery=galleries, limit=st.integers(1, 5))
+    def list_faces(self, gallery: str, limit: int) -> None:
+        if gallery not in self.model:
+            return
+        listed: list[tuple[int, str]] = []
+        after: int | None = 0
+        while after is not None:
+            command = ListFaces(gallery=gallery, after_id=after, limit=limit)
+            page = Faces.model_validate_json(self.admin.handle(command.model_dump_json(), None, None))
+            listed += [(face.id, face.label) for face in page.faces]
+            after = page.next_after_id
+        assert listed == [(face, label) for face, (label, _) in self.model[gallery].items()]
+
+    @rule(gallery=galleries, topk=st.integers(1, 12), probes=st.sampled_from([0, 1, 3, 25]), seed=seeds)
+    def search(self, gallery: str, topk: int, probes: int, seed: int) -> None:
+        wait_for(lambda: self.live.sequence >= self.sequence)
+        vectors = unit_vectors(probes, seed)
+        if gallery not in self.model:
+            with pytest.raises(NotFound):
+                self.live.search(gallery, vectors, topk)
+            return
+        faces = self.model[gallery]
+        found = self.live.search(gallery, vectors, topk)
+        _, expected = brute_force({face: vector for face, (_, vector) in faces.items()}, vectors, topk)
+        # Among equal scores any order is right, so ids are held against their own scores.
+        np.testing.assert_allclose(found.scores, expected, atol=1e-5)
+        for row, probe in enumerate(vectors):
+            ids = found.ids[row].tolist()
+            assert len(set(ids)) == len(ids) == min(topk, len(faces))
+            assert found.labels[row] == [faces[face][0] for face in ids]
+            own = [float(probe @ faces[face][1]) for face in ids]
+            np.testing.assert_allclose(found.scores[row], own, atol=1e-5)
+
+
+TestGalleries = Galleries.TestCase
+TestGalleries.settings = settings(
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

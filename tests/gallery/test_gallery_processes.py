@@ -1,0 +1,122 @@
+"""Several processes at one store, some of them killed in mid-flight."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, wait_for
+from gallery_writers import BATCH, hold_the_lock, open_store, processes, started, write_batches, write_for_ever
+
+from toonface_contract.errors import Unavailable
+from toonface_gallery.live import LiveGalleries
+from toonface_gallery.store import GalleryStore
+
+
+def labels(store: GalleryStore, gallery: str) -> Counter[str]:
+    return Counter(face.label for face in store.page(gallery, limit=1_000_000).faces)
+
+
+def test_processes_that_open_a_new_store_at_once_all_succeed(tmp_path: Path) -> None:
+    for attempt in range(5):
+        url = f"sqlite:///{tmp_path}/{attempt}.sqlite3"
+        together = processes.Barrier(4)
+        openers = [started(open_store, url, together) for _ in range(4)]
+        for opener in openers:
+            opener.join()
+        assert [opener.exitcode for opener in openers] == [0] * 4
+        store = GalleryStore(url)
+        expected = sorted(["default", *(f"gallery-{opener.pid}" for opener in openers)])
+        assert [info.name for info in store.galleries()] == expected
+        store.close()
+
+
+def test_processes_that_write_at_once_lose_nothing_and_are_followed(store: GalleryStore, url: str) -> None:
+    store.ensure("people", EMBEDDER, DIMENSION)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    together = processes.Barrier(2)
+    writers = [started(write_batches, url, name, 30, together) for name in ("first", "second")]
+    while any(writer.is_alive() for writer in writers):
+        found = Counter(live.search("people", basis(0), 1000).labels[0])
+        assert set(found.values()) <= {BATCH}, "half a batch was seen"
+    assert [writer.exitcode for writer in writers] == [0, 0]
+
+    kept = {f"{name}-{number}": BATCH for name in ("first", "second") for number in range(30) if number % 3}
+    assert labels(store, "people") == kept
+    with store.snapshot() as snapshot:
+        end = snapshot.sequence()
+    wait_for(lambda: live.sequence == end)
+    assert Counter(live.search("people", basis(0), 1000).labels[0]) == kept
+    live.stop()
+
+
+def test_a_killed_process_takes_its_lock_with_it(url: str, tmp_path: Path) -> None:
+    store = GalleryStore(url, busy_timeout=0.2)
+    store.ensure("people", EMBEDDER, DIMENSION)
+    holder = started(hold_the_lock, tmp_path / "gallery.sqlite3", tmp_path / "held")
+    wait_for((tmp_path / "held").exists)
+    with pytest.raises(Unavailable, match="another process has it locked"):
+        store.add("people", new_faces("Ada"), basis(0), EMBEDDER)
+    holder.kill()
+    holder.join()
+    store.add("people", new_faces("Ada"), basis(0), EMBEDDER)
+    assert labels(store, "people") == {"Ada": 1}
+    store.close()
+
+
+def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_half_done(
+    url: str, tmp_path: Path
+) -> None:
+    """A dozen writers, each killed by SIGKILL; the first ones before or while the store is made."""
+    moments = random.Random()  # noqa: S311  (not for secrets)
+    certain: dict[str, bool] = {}  # label of a batch -> whether it must be there
+    rebuilt: list[str] = []  # labels that the gallery "rebuilt" may have now
+    acknowledged = 0
+    for round_number in range(12):
+        journal = tmp_path / f"journal-{round_number}"
+        writer = started(write_for_ever, url, f"writer{round_number:02d}", journal, round_number)
+        if round_number > 2:
+            wait_for(lambda journal=journal: journal.exists() and b"done" in journal.read_bytes())
+        time.sleep(moments.uniform(0, 0.15))
+        assert writer.is_alive()
+        writer.kill()
+        writer.join()
+
+        open_end: tuple[str, str] | None = None
+        for line in journal.read_text().splitlines() if journal.exists() else []:
+            stage, kind, label = line.split()
+            open_end = (kind, label) if stage == "begin" else None
+            if kind == "build":
+                rebuilt = [label] if stage == "done" else [*rebuilt, label]
+            elif stage == "done":
+                certain[label] = kind == "add"
+            acknowledged += stage == "done"
+
+        store = GalleryStore(url)
+        assert sqlite3.connect(tmp_path / "gallery.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        names = [info.name for info in store.galleries()]
+        people = labels(store, "people") if "people" in names else Counter[str]()
+        assert set(people.values()) <= {BATCH}
+        if open_end is not None and open_end[0] != "build":
+            certain[open_end[1]] = open_end[1] in people  # it was not acknowledged: either is right
+        assert set(people) == {label for label, there in certain.items() if there}
+
+        now = labels(store, "rebuilt") if "rebuilt" in names else Counter[str]()
+        assert list(now.values()) == [BATCH] * (len(now) == 1)
+        assert list(now) == [] if not rebuilt else set(now) <= set(rebuilt)
+        rebuilt = list(now) or rebuilt
+
+        live = LiveGalleries(store, EMBEDDER, DIMENSION)
+        live.start()
+        if people:
+            found = live.search("people", np.eye(DIMENSION, dtype=np.float32)[:1], 1_000_000)
+            assert Counter(found.labels[0]) == people
+        live.stop()
+        store.close()
+    assert acknowledged > 0

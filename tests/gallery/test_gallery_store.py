@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors
+
+from toonface_contract.admin import NewFace
+from toonface_contract.errors import AlreadyExists, InvalidRequest, NotFound
+from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
+from toonface_gallery.store import GalleryStore
+
+
+def enrolled(store: GalleryStore, gallery: str) -> dict[int, tuple[str, bytes]]:
+    """Every face of a gallery: its id, label and the bytes of its embedding."""
+    with store.snapshot() as snapshot:
+        (key,) = [key for key in snapshot.galleries() if key.name == gallery]
+        return {
+            face: (label, vector.tobytes())
+            for part in snapshot.faces(key)
+            for face, label, vector in zip(part.ids.tolist(), part.labels, part.embeddings, strict=True)
+        }
+
+
+def labels(store: GalleryStore, gallery: str) -> list[str]:
+    return [face.label for face in store.page(gallery).faces]
+
+
+def test_faces_come_back_as_they_were_enrolled_after_reopening(url: str) -> None:
+    vectors = unit_vectors(3, seed=1)
+    before = datetime.now(UTC)
+    store = GalleryStore(url)
+    change = store.build("people", new_faces("Ada", "Grace", "Ada"), vectors, EMBEDDER)
+    store.close()
+
+    reopened = GalleryStore(url)
+    found = enrolled(reopened, "people")
+    assert found == {
+        face: (label, vector.tobytes())
+        for face, label, vector in zip(change.ids, ("Ada", "Grace", "Ada"), vectors, strict=True)
+    }
+    (info,) = reopened.galleries()
+    assert (info.name, info.faces, info.labels, info.dimension, info.embedder) == ("people", 3, 2, DIMENSION, EMBEDDER)
+    assert before <= info.created <= datetime.now(UTC)
+    first = reopened.page("people").faces[0]
+    assert (first.source, first.created.tzinfo) == ("Ada.png", UTC)
+    reopened.close()
+
+
+def test_thousands_of_faces_keep_their_order(store: GalleryStore) -> None:
+    names = [NewFace(label=f"person {number}") for number in range(9000)]
+    change = store.build("people", names, unit_vectors(9000, seed=2, dimension=4), EMBEDDER)
+    assert change.ids == sorted(set(change.ids))
+    assert [label for label, _ in enrolled(store, "people").values()] == [face.label for face in names]
+
+
+def test_build_refuses_an_existing_gallery_unless_it_may_replace_it(store: GalleryStore) -> None:
+    old = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    with pytest.raises(AlreadyExists, match="'people'") as refused:
+        store.build("people", new_faces("Grace"), basis(1), EMBEDDER)
+    assert refused.value.code == "gallery_exists"
+    assert labels(store, "people") == ["Ada"]
+
+    new = store.build("people", new_faces("Grace"), basis(1)[:, :4], "another embedder", replace=True)
+    assert labels(store, "people") == ["Grace"]
+    assert new.ids[0] > old.ids[0]
+    assert new.sequence > old.sequence
+    assert [(info.embedder, info.dimension) for info in store.galleries()] == [("another embedder", 4)]
+
+
+def test_a_gallery_may_be_empty(store: GalleryStore) -> None:
+    change = store.build("people", [], np.empty((0, DIMENSION), np.float32), EMBEDDER)
+    assert change.ids == []
+    assert enrolled(store, "people") == {}
+    assert [(info.faces, info.labels) for info in store.galleries()] == [(0, 0)]
+
+
+def test_nothing_to_add_or_remove_changes_nothing(store: GalleryStore) -> None:
+    built = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    assert store.add("people", [], basis(), EMBEDDER).sequence == built.sequence
+    assert store.remove("people").sequence == built.sequence
+    assert labels(store, "people") == ["Ada"]
+
+
+@pytest.mark.parametrize(("embedder", "width"), [("sha256:fedcba9876543210", DIMENSION), (EMBEDDER, 4)])
+def test_add_refuses_vectors_of_another_embedder(store: GalleryStore, embedder: str, width: int) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    with pytest.raises(InvalidRequest, match="0123456789ab .*build") as refused:
+        store.add("people", new_faces("Grace"), basis(1)[:, :width], embedder)
+    assert refused.value.code == "embedder_mismatch"
+    assert labels(store, "people") == ["Ada"]
+
+
+def test_faces_and_embeddings_of_different_number_are_enrolled_not_even_in_part(store: GalleryStore) -> None:
+    store.ensure("people", EMBEDDER, DIMENSION)
+    with pytest.raises(ValueError, match="shorter"):
+        store.add("people", new_faces("Ada", "Grace"), basis(0), EMBEDDER)
+    assert labels(store, "people") == []
+
+
+def test_remove_takes_ids_and_labels_together(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces("Ada", "Grace", "Ada", "Noor"), basis(0, 1, 2, 3), EMBEDDER).ids
+    change = store.remove("people", ids=[ids[3], ids[0]], labels=["Ada"])
+    assert change.ids == [ids[0], ids[2], ids[3]]
+    assert labels(store, "people") == ["Grace"]
+
+
+def test_remove_names_what_is_missing_and_removes_nothing(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER).ids
+    other = store.build("others", new_faces("Noor"), basis(2), EMBEDDER).ids[0]
+    with pytest.raises(NotFound, match=f"id {other}, id 2000, label 'Noor'; nothing was removed") as refused:
+        store.remove("people", ids=[*ids, other, 2000], labels=["Ada", "Noor"])
+    assert refused.value.code == "not_found"
+    with pytest.raises(NotFound, match="and 1990 more"):
+        store.remove("people", ids=range(1000, 3000))
+    assert labels(store, "people") == ["Ada", "Grace"]
+
+
+def test_thousands_of_ids_are_removed_at_once(store: GalleryStore) -> None:
+    ids = store.build("people", [NewFace(label="x")] * 5000, unit_vectors(5000, seed=3), EMBEDDER).ids
+    assert store.remove("people", ids=ids[1:]).ids == ids[1:]
+    assert list(enrolled(store, "people")) == ids[:1]
+
+
+def test_ids_and_sequence_are_never_used_again(store: GalleryStore) -> None:
+    first = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    store.remove("people", ids=first.ids)
+    second = store.add("people", new_faces("Grace"), basis(1), EMBEDDER)
+    store.drop("people")
+    third = store.build("people", new_faces("Noor"), basis(2), EMBEDDER)
+    assert first.ids < second.ids < third.ids
+    assert first.sequence < second.sequence < third.sequence
+
+
+def test_drop_takes_one_gallery_only(store: GalleryStore) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    store.build("others", new_faces("Noor"), basis(1), EMBEDDER)
+    store.drop("people")
+    assert [info.name for info in store.galleries()] == ["others"]
+    assert labels(store, "others") == ["Noor"]
+
+
+def test_every_call_names_a_gallery_that_is_not_there(store: GalleryStore) -> None:
+    store.ensure("people", EMBEDDER, DIMENSION)
+    for call in (
+        lambda: store.add("poeple", new_faces("Ada"), basis(0), EMBEDDER),
+        lambda: store.remove("poeple", labels=["Ada"]),
+        lambda: store.drop("poeple"),
+        lambda: store.page("poeple"),
+    ):
+        with pytest.raises(NotFound, match="'poeple'.*'people'") as refused:
+            call()
+        assert refused.value.code == "gallery_not_found"
+
+
+def test_pages_run_through_all_faces_once(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces(*"abacabad"), unit_vectors(8, seed=4), EMBEDDER).ids
+    pages = [store.page("people", limit=3)]
+    while (after := pages[-1].next_after_id) is not None:
+        pages.append(store.page("people", after_id=after, limit=3))
+    assert [[face.id for face in page.faces] for page in pages] == [ids[:3], ids[3:6], ids[6:]]
+    assert [face.id for face in store.page("people", label="a").faces] == ids[::2]
+    full = store.page("people", limit=8)
+    assert (len(full.faces), full.next_after_id) == (8, None)
+
+
+def test_a_snapshot_sees_one_state_whatever_is_written_meanwhile(store: GalleryStore) -> None:
+    built = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    with store.snapshot() as snapshot:
+        assert snapshot.sequence() == built.sequence
+        writer = threading.Thread(target=store.drop, args=("people",))
+        writer.start()
+        writer.join()
+        (key,) = snapshot.galleries()
+        (part,) = snapshot.faces(key)
+        assert (part.labels, snapshot.sequence()) == (["Ada"], built.sequence)
+    with store.snapshot() as snapshot:
+        assert snapshot.galleries() == []
+
+
+def test_changes_since_a_sequence_tell_what_came_and_went(store: GalleryStore) -> None:
+    def only(parts: list[EnrolledFaces]) -> list[str]:
+        return [label for part in parts for label in part.labels]
+
+    start = store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER)
+    quiet = store.build("quiet", new_faces("Ada"), basis(0), EMBEDDER)
+    brief = store.add("people", new_faces("brief", "Noor"), basis(2, 3), EMBEDDER)
+    end = store.remove("people", ids=[start.ids[0], brief.ids[0]])
+    with store.snapshot() as snapshot:
+        keys = {key.name: key for key in snapshot.galleries()}
+        assert keys["quiet"] == GalleryKey(keys["quiet"].id, "quiet", DIMENSION, EMBEDDER)
+        assert snapshot.changed(quiet.sequence) == {keys["people"].id}
+        assert sorted(snapshot.removed(keys["people"], quiet.sequence)) == [start.ids[0], brief.ids[0]]
+        added = list(snapshot.added(keys["people"], quiet.sequence))
+        assert only(added) == ["Noor"]
+        assert added[0].embeddings.tobytes() == basis(3).tobytes()
+        assert snapshot.changed(end.sequence) == set()
+
+
+def test_embeddings_are_stored_as_little_endian_float32(store: GalleryStore, tmp_path: Path) -> None:
+    vectors = unit_vectors(2, seed=5)
+    store.build("people", new_faces("Ada", "Grace"), vectors.astype(">f4"), EMBEDDER)
+    rows = sqlite3.connect(tmp_path / "gallery.sqlite3").execute("SELECT embedding FROM faces ORDER BY id").fetchall()
+    assert [bytes(row[0]) for row in rows] == [vector.astype("<f4").tobytes() for vector in vectors]
+
+
+def test_a_commit_is_on_disk_before_it_is_acknowledged(store: GalleryStore, tmp_path: Path) -> None:
+    """The file is in WAL mode, and every connection syncs at each commit."""
+    with store.snapshot() as snapshot:
+        connection = snapshot._connection
+        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "foreign_keys")]
+    assert pragmas == [2, 1]
+    assert sqlite3.connect(tmp_path / "gallery.sqlite3").execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+
+from toonface_contract.admin import NewFace
+from toonface_contract.errors import InvalidRequest, NotFound, Unavailable
+from toonface_gallery.live import LiveGalleries
+from toonface_gallery.store import GalleryStore
+
+
+def names(live: LiveGalleries, gallery: str, axis: int, topk: int = 1) -> list[str]:
+    """Labels found for a probe along one axis."""
+    return live.search(gallery, basis(axis), topk).labels[0]
+
+
+def caught_up(live: LiveGalleries, sequence: int) -> None:
+    wait_for(lambda: live.sequence >= sequence)
+
+
+def test_matches_are_ranked_and_carry_the_labels_of_their_ids(store: GalleryStore, live: LiveGalleries) -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32) @ basis(0, 1)
+    ids = store.build("people", new_faces("Ada", "Grace", "Noor"), vectors, EMBEDDER).ids
+    found = live.search("people", basis(1, 0), 2)
+    assert found.labels == [["Noor", "Grace"], ["Ada", "Grace"]]
+    assert found.ids.tolist() == [[ids[2], ids[1]], [ids[0], ids[1]]]
+    np.testing.assert_allclose(found.scores, [[1, 0.8], [1, 0.6]], atol=1e-6)
+    assert (found.ids.dtype, found.scores.dtype) == (np.int64, np.float32)
+
+
+def test_k_is_the_gallery_s_size_when_that_is_less_than_topk(store: GalleryStore, live: LiveGalleries) -> None:
+    store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER)
+    assert live.search("people", basis(0, 1, 2), 100).ids.shape == (3, 2)
+    assert live.search("people", basis(), 5).ids.shape == (0, 2)
+
+
+def test_the_default_gallery_is_there_from_the_start_and_empty(live: LiveGalleries) -> None:
+    found = live.search("default", basis(0, 1), 5)
+    assert (found.ids.shape, found.scores.shape, found.labels) == ((2, 0), (2, 0), [[], []])
+
+
+def test_what_the_store_held_before_the_start_is_found(store: GalleryStore) -> None:
+    names_of_many = [NewFace(label=f"person {number}") for number in range(9000)]
+    vectors = unit_vectors(9000, seed=1)
+    store.build("default", names_of_many, vectors, EMBEDDER)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    assert [row[0] for row in live.search("default", vectors[::1000], 1).labels] == [
+        f"person {number}" for number in range(0, 9000, 1000)
+    ]
+    live.stop()
+
+
+def test_added_removed_replaced_and_dropped_faces_are_followed(store: GalleryStore, live: LiveGalleries) -> None:
+    ids = store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER).ids
+    assert names(live, "people", 0) == ["Ada"]
+
+    store.add("people", new_faces("Noor"), basis(2), EMBEDDER)
+    caught_up(live, store.remove("people", ids=ids[:1]).sequence)
+    assert names(live, "people", 2) == ["Noor"]
+    assert sorted(names(live, "people", 0, topk=9)) == ["Grace", "Noor"]
+
+    caught_up(live, store.build("people", new_faces("Mary"), basis(3), EMBEDDER, replace=True).sequence)
+    assert names(live, "people", 0, topk=9) == ["Mary"]
+
+    caught_up(live, store.drop("people").sequence)
+    with pytest.raises(NotFound, match="'people'.*'default'"):
+        live.search("people", basis(0), 1)
+
+
+def test_a_face_that_comes_and_goes_between_two_looks_leaves_no_trace(store: GalleryStore, live: LiveGalleries) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    assert names(live, "people", 0) == ["Ada"]
+    for _ in range(20):
+        ids = store.add("people", new_faces("brief", "brief"), basis(1, 2), EMBEDDER).ids
+        last = store.remove("people", ids=ids)
+    caught_up(live, last.sequence)
+    assert names(live, "people", 1, topk=9) == ["Ada"]
+
+
+def test_a_gallery_made_a_moment_ago_is_found_at_once(store: GalleryStore, live: LiveGalleries) -> None:
+    for number in range(20):
+        store.build(f"people-{number}", new_faces("Ada"), basis(0), EMBEDDER)
+        assert names(live, f"people-{number}", 0) == ["Ada"]
+
+
+def test_an_unknown_gallery_is_refused_with_the_names_of_those_that_exist(
+    store: GalleryStore, live: LiveGalleries
+) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    with pytest.raises(NotFound, match="'poeple'.*'default', 'people'") as refused:
+        live.search("poeple", basis(0), 1)
+    assert refused.value.code == "gallery_not_found"
+
+
+def test_a_gallery_of_another_embedder_is_refused_until_it_is_built_again(
+    store: GalleryStore, live: LiveGalleries
+) -> None:
+    for gallery, embedder, dimension in [("old", "sha256:fedcba9876543210", DIMENSION), ("short", EMBEDDER, 4)]:
+        store.build(gallery, new_faces("Ada"), unit_vectors(1, 1, dimension), embedder)
+        with pytest.raises(
+            InvalidRequest, match=rf"'{gallery}'.*\(dimension {dimension}\).*0123456789ab .*build"
+        ) as no:
+            live.search(gallery, basis(0), 1)
+        assert no.value.code == "embedder_mismatch"
+        assert ("fedcba987654 " in str(no.value)) == (gallery == "old")
+        caught_up(live, store.build(gallery, new_faces("Ada"), basis(0), EMBEDDER, replace=True).sequence)
+        assert names(live, gallery, 0) == ["Ada"]
+
+
+def test_a_loaded_gallery_that_another_embedder_takes_over_is_refused(store: GalleryStore, live: LiveGalleries) -> None:
+    caught_up(live, store.build("default", new_faces("Ada"), basis(0), "other embedder", replace=True).sequence)
+    with pytest.raises(InvalidRequest, match="other embedd"):
+        live.search("default", basis(0), 1)
+
+
+@pytest.mark.parametrize("shape", [(1, DIMENSION + 1), (DIMENSION,), (1, 1, DIMENSION)])
+def test_probes_of_the_wrong_shape_are_refused(live: LiveGalleries, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidRequest, match=rf"\[N, {DIMENSION}\]") as refused:
+        live.search("default", np.zeros(shape, np.float32), 1)
+    assert refused.value.code == "invalid_embedding"
+
+
+def test_a_probe_without_direction_matches_nobody_and_harms_no_other(store: GalleryStore, live: LiveGalleries) -> None:
+    """A NaN is like nobody: its row is padding, and the rows beside it are answered."""
+    store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER)
+    probes = np.concatenate([np.full((1, DIMENSION), np.nan, np.float32), basis(1)])
+    found = live.search("people", probes, 2)
+    assert (found.ids[0].tolist(), found.labels[0], found.scores[0].tolist()) == ([-1, -1], ["", ""], [0, 0])
+    assert found.labels[1] == ["Grace", "Ada"]
+
+
+def test_no_search_sees_half_a_change(store: GalleryStore, live: LiveGalleries) -> None:
+    """Pairs come and go together while several threads search: there is always a whole number of pairs."""
+    pair = new_faces("left", "right")
+    store.build("people", pair, basis(0, 1), EMBEDDER)
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            try:
+                labels = live.search("people", basis(0), 50).labels[0]
+            except Exception as error:
+                failures.append(repr(error))
+            else:
+                if "" in labels or labels.count("left") != labels.count("right"):
+                    failures.append(repr(labels))
+
+    def change() -> int:
+        ids = store.add("people", pair, basis(0, 1), EMBEDDER).ids
+        return store.remove("people", ids=ids).sequence
+
+    threads = [threading.Thread(target=search) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(15):
+        store.add("people", pair, basis(0, 1), EMBEDDER)
+        caught_up(live, change())
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(live.search("people", basis(0), 50).ids[0]) == 32
+
+
+def test_two_followers_that_start_at_once_agree_on_the_default_gallery(url: str) -> None:
+    stores = [GalleryStore(url) for _ in range(4)]
+    lives = [LiveGalleries(store, EMBEDDER, DIMENSION) for store in stores]
+    threads = [threading.Thread(target=live.start) for live in lives]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [info.name for info in stores[0].galleries()] == ["default"]
+    sequence = stores[0].add("default", new_faces("Ada"), basis(0), EMBEDDER).sequence
+    for live, store in zip(lives, stores, strict=True):
+        caught_up(live, sequence)
+        assert names(live, "default", 0) == ["Ada"]
+        live.stop()
+        store.close()
+
+
+def test_stop_ends_the_thread_and_the_last_state_is_still_served(store: GalleryStore) -> None:
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.stop()  # before the start, as after a start that failed
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    assert "gallery-follower" in [thread.name for thread in threading.enumerate()]
+    live.stop()
+    assert "gallery-follower" not in [thread.name for thread in threading.enumerate()]
+    assert live.search("default", basis(0), 1).labels == [[]]
+
+
+def test_start_refuses_a_store_that_cannot_be_used(url: str, tmp_path: Path) -> None:
+    store = GalleryStore(url, busy_timeout=0.1)
+    other = sqlite3.connect(tmp_path / "gallery.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    with pytest.raises(Unavailable):
+        live.start()
+    live.stop()
+    other.execute("ROLLBACK")
+    store.close()
+
+
+@pytest.mark.parametrize("mount_point_remains", [False, True])
+def test_an_outage_is_logged_once_and_followed_by_recovery(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mount_point_remains: bool
+) -> None:
+    """The store's folder goes away, as when its disk is unmounted, and comes back."""
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    disk.mkdir()
+    url = f"sqlite:///{disk}/gallery.sqlite3"
+    store = GalleryStore(url)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    caught_up(live, store.add("default", new_faces("Ada"), basis(0), EMBEDDER).sequence)
+    disk.rename(away)
+    if mount_point_remains:
+        disk.mkdir()  # SQLite makes a new, empty file here
+    store.close()  # the next look must open the file anew
+    wait_for(lambda: len(caplog.records) > 0)
+    time.sleep(0.5)  # several more looks, of which nothing should be heard
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert ("cannot be opened" in caplog.text) != mount_point_remains
+    assert ("Traceback" in caplog.text) == mount_point_remains
+    assert names(live, "default", 0) == ["Ada"]
+    if mount_point_remains:
+        disk.rename(tmp_path / "hidden")
+    else:
+        with pytest.raises(Unavailable, match="cannot be opened"):
+            live.search("people", basis(0), 1)
+
+    away.rename(disk)
+    writer = GalleryStore(url)
+    caught_up(live, writer.add("default", new_faces("Grace"), basis(1), EMBEDDER).sequence)
+    assert names(live, "default", 1) == ["Grace"]
+    wait_for(lambda: len(caplog.records) == 2)
+    assert "following the gallery store again" in caplog.records[1].getMessage()
+    live.stop()
+    writer.close()
+    store.close()
+
+
+def test_an_error_nobody_foresaw_is_logged_with_its_traceback_and_outlived(
+    store: GalleryStore, live: LiveGalleries, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    other = sqlite3.connect(tmp_path / "gallery.sqlite3", isolation_level=None)
+    other.execute("ALTER TABLE changes RENAME TO renamed")
+    wait_for(lambda: len(caplog.records) > 0)
+    assert "Traceback" in caplog.text
+    other.execute("ALTER TABLE renamed RENAME TO changes")
+    caught_up(live, store.add("people", new_faces("Grace"), basis(1), EMBEDDER).sequence)
+    assert names(live, "people", 1) == ["Grace"]
+
+
+def test_an_older_copy_put_in_the_store_s_place_is_loaded_afresh(
+    store: GalleryStore, live: LiveGalleries, tmp_path: Path
+) -> None:
+    kept = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    backup = sqlite3.connect(tmp_path / "backup.sqlite3")
+    current = sqlite3.connect(tmp_path / "gallery.sqlite3")
+    current.backup(backup)
+    caught_up(live, store.add("people", new_faces("Grace"), basis(1), EMBEDDER).sequence)
+    assert names(live, "people", 1) == ["Grace"]
+    backup.backup(current)
+    wait_for(lambda: live.sequence == kept.sequence)
+    assert names(live, "people", 1, topk=9) == ["Ada"]
