@@ -1,0 +1,143 @@
+"""What the subcommands share: how to reach the server, and what goes to the terminal."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT, ToonfaceClient
+from toonface_client.connection import DEFAULT_ADDRESS, Tls, read_token
+from toonface_contract.errors import ToonfaceError
+from toonface_contract.names import ADMIN_TOKEN_ENV
+
+R = TypeVar("R")
+Command: TypeAlias = Callable[..., R]
+
+# Columns of a table that is piped into a file or another program; a terminal tells its own.
+_PIPED_WIDTH = 160
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_CONNECTION = (
+    click.option(
+        "--address",
+        envvar="TOONFACE_ADDRESS",
+        default=DEFAULT_ADDRESS,
+        show_default=True,
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="The server's gRPC endpoint.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=DEFAULT_TIMEOUT,
+        show_default=True,
+        help="Seconds for each picture or other call, retries included.",
+    ),
+    click.option("--tls", is_flag=True, help="Encrypt the connection, and trust the system's certificates."),
+    click.option("--tls-root", type=_FILE, help="Encrypt the connection, and trust the certificates in this PEM file."),
+    click.option("--tls-key", type=_FILE, help="Client's private key, for servers that ask for one (PEM)."),
+    click.option("--tls-cert", type=_FILE, help="Client's certificate chain, with --tls-key (PEM)."),
+)
+
+_TOKEN = click.option(
+    "--token-file",
+    type=_FILE,
+    show_default=f"the token in ${ADMIN_TOKEN_ENV}, or none",
+    help="File with the admin token, for a server that asks for one.",
+)
+
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=DEFAULT_CONCURRENCY,
+    show_default=True,
+    help="Pictures to send at once.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document, for programs.")
+
+
+def with_client(command: Command[R]) -> Command[R]:
+    """Adds the connection's options to a command, and gives it a `client`, closed when the command ends."""
+    return _with_options(command, _CONNECTION)
+
+
+def with_admin_client(command: Command[R]) -> Command[R]:
+    """`with_client`, with the admin token's option."""
+    return _with_options(command, (*_CONNECTION, _TOKEN))
+
+
+def _with_options(command: Command[R], options: Sequence[Callable[[Command[R]], Command[R]]]) -> Command[R]:
+    @functools.wraps(command)
+    def wrapper(
+        *,
+        address: str,
+        timeout: float,
+        tls: bool,
+        tls_root: Path | None,
+        tls_key: Path | None,
+        tls_cert: Path | None,
+        token_file: Path | None = None,
+        **arguments: Any,
+    ) -> R:
+        encrypted = tls or tls_root or tls_key or tls_cert
+        client = ToonfaceClient(
+            address,
+            timeout=timeout,
+            tls=Tls(tls_root, tls_key, tls_cert) if encrypted else None,
+            token=read_token(token_file) if token_file else os.environ.get(ADMIN_TOKEN_ENV) or None,
+        )
+        return command(client=click.get_current_context().with_resource(client), **arguments)
+
+    decorated: Command[R] = wrapper
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def tables() -> Console:
+    """Where tables go: standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+
+
+def progress(*, shown: bool = True) -> Progress:
+    """A progress bar on standard error; nothing where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not shown,
+    )
+
+
+def write_json(document: Any) -> None:
+    """Writes one JSON document to standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def write_error(error: ToonfaceError, subject: str) -> None:
+    """Writes what went wrong with one picture to standard error, in one line."""
+    click.echo(f"error: {error.code}: {subject}: {' '.join(error.message.split())}", err=True)
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere for a terminal: control characters, which a terminal would obey, become escapes."""
+    return "".join(
+        character if unicodedata.category(character) != "Cc" else f"\\x{ord(character):02x}" for character in text
+    )
