@@ -1,1 +1,1 @@
-"""toonface server."""
+"""Starts NVIDIA's tritonserver over an exported repository, keeps it healthy, and drains it."""

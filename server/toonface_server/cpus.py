@@ -1,0 +1,32 @@
+"""How many CPUs there are to use."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use: its affinity, and its container's quota rounded up."""
+    return min(len(os.sched_getaffinity(0)), quota_cpus(CONTROL_GROUPS) or sys.maxsize)
+
+
+def quota_cpus(root: Path) -> int | None:
+    """The CPU quota of a container, in CPUs, rounded up; None without one.
+
+    Args:
+        root: where the control groups are mounted, of version 2 (`cpu.max`) or 1 (`cpu/cpu.cfs_quota_us`).
+    """
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+    except OSError:
+        return None
+    # Without a limit the quota is "max" in version 2 and -1 in version 1.
+    return math.ceil(int(quota) / int(period)) if quota.isdecimal() else None
