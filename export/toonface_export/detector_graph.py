@@ -1,0 +1,94 @@
+"""The served detector: PaddleX's network with its preprocessing inside and its NMS outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from toonface_contract.errors import ExportError
+from toonface_export.nms import cut_nms
+from toonface_export.onnx_graph import build_model, constant, constants_of, copy_nodes, fold, input_names, shape_of
+from toonface_export.preprocessing import DetectorPreprocessing
+
+_PICTURE = "image"
+_SIZE, _SCALE = "im_shape", "scale_factor"
+
+
+def build_detector(
+    converted: onnx.ModelProto, preprocessing: DetectorPreprocessing, face_class: int, pyramid_levels: int
+) -> onnx.ModelProto:
+    """Make the graph that Triton serves.
+
+    The network runs once for each level of an image pyramid: on the input, on the input shrunk 2x by averaging, and so
+    on. Each level is told the size of the whole input, so its boxes come out in the input's pixels; the anchors of all
+    levels stand one after another, finest level first.
+
+    Args:
+        converted: what paddle2onnx made: inputs `image` and possibly `im_shape`, `scale_factor`; ends in an NMS.
+        preprocessing: size and normalisation of the input.
+        face_class: row of the class scores that is the face.
+        pyramid_levels: 1 for the input alone.
+
+    Returns:
+        A graph from `detector_input` UINT8 [B,h,w,3] (RGB) to `boxes` FP32 [B,A,4] (x1, y1, x2, y2 in pixels of the
+        input) and `scores` FP32 [B,A] (0 to 1), for any B.
+
+    Raises:
+        ExportError: the network has inputs that are not known, or no NMS.
+    """
+    network = fold(cut_nms(converted))  # now, so that what folding makes of the weights is shared by all levels
+    unknown = sorted(set(input_names(network)) - {_PICTURE, _SIZE, _SCALE})
+    if unknown:
+        raise ExportError(f"the detector has the input {unknown[0]!r}; known are {_PICTURE}, {_SIZE} and {_SCALE}")
+    height, width = preprocessing.input.height, preprocessing.input.width
+    weights = constants_of(network.graph)
+    parameters = [
+        constant("pixel_factor", preprocessing.normalisation.factor),
+        constant("pixel_offset", preprocessing.normalisation.offset),
+        constant("input_size", [[height, width]]),
+        constant("unit_scale", [[1, 1]]),
+        constant("face_class", face_class, np.int64),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["detector_input"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "pixel_factor"], ["scaled_pixels"]),
+        helper.make_node("Add", ["scaled_pixels", "pixel_offset"], ["normal_pixels"]),
+        helper.make_node("Transpose", ["normal_pixels"], ["level0/image"], perm=[0, 3, 1, 2]),
+    ]
+    for level in range(pyramid_levels):
+        prefix = f"level{level}/"
+        if level:
+            finer = f"level{level - 1}/{_PICTURE}"
+            nodes.append(
+                helper.make_node("AveragePool", [finer], [prefix + _PICTURE], kernel_shape=[2, 2], strides=[2, 2])
+            )
+        nodes += copy_nodes(network.graph.node, weights, prefix, {_SIZE: "input_size", _SCALE: "unit_scale"})
+    all_boxes = [f"level{level}/boxes" for level in range(pyramid_levels)]
+    all_scores = [f"level{level}/class_scores" for level in range(pyramid_levels)]
+    nodes += [
+        helper.make_node("Concat", all_boxes, ["boxes"], axis=1),
+        helper.make_node("Concat", all_scores, ["class_scores"], axis=2),
+        helper.make_node("Gather", ["class_scores", "face_class"], ["scores"], axis=1),
+    ]
+    return fold(
+        build_model(
+            "face_detection",
+            nodes,
+            [*weights.values(), *parameters],
+            [helper.make_tensor_value_info("detector_input", TensorProto.UINT8, ["B", height, width, 3])],
+            [
+                helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["B", "A", 4]),
+                helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["B", "A"]),
+            ],
+            like=converted,
+        )
+    )
+
+
+def anchors_by_level(detector: onnx.ModelProto, pyramid_levels: int) -> list[int]:
+    """How many of the boxes that `build_detector`'s graph answers with come from each level, finest level first."""
+    if pyramid_levels == 1:
+        return [shape_of(detector, "boxes")[1]]
+    joined = next(node for node in detector.graph.node if "boxes" in node.output)
+    return [shape_of(detector, name)[1] for name in joined.input]

@@ -1,0 +1,53 @@
+"""Put a finished folder in the place of an old one, in one step of the file system."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+from pathlib import Path
+
+# <fcntl.h> and <linux/fs.h>; renameat2 is in glibc since 2.28.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Make the folder `new` the folder `target`, and remove what stood there.
+
+    At every moment `target` is either the old folder or the new one. Only on file systems that cannot exchange two
+    names (NFS among them) is it absent for the time between two renames.
+
+    Args:
+        new: on the same file system as `target`; is gone afterwards.
+        target: may be absent.
+
+    Raises:
+        OSError: the file system refuses; `target` is then what it was.
+    """
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_name(new.name + ".old")
+    if _exchange(new, target):
+        new.rename(old)
+    else:
+        target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+    shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names. False if the file system cannot."""
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
