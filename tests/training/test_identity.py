@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from toonface_training import demo_models
+from toonface_training.cartoon.identity import choose_identities, draw_identity, vary
+from toonface_training.cartoon.styles import STYLES
+
+
+def test_seeds_name_the_characters_that_the_demo_models_were_trained_on() -> None:
+    """Changing the lots would make the list of training characters wrong without a word."""
+    assert draw_identity("lorelei", 0).traits == {
+        "beard": "",
+        "earrings": "",
+        "freckles": "",
+        "glasses": "",
+        "hair": "variant31",
+        "hairAccessories": "",
+        "head": "variant03",
+        "nose": "variant06",
+        "skin": "#d08b5b",
+        "hairColor": "#724133",
+    }
+    assert draw_identity("personas", 50_000).traits == {
+        "eyes": "sunglasses",
+        "facialHair": "",
+        "hair": "shortComboverChops",
+        "nose": "wrinkles",
+        "skin": "#d08b5b",
+        "hairColor": "#4a312c",
+    }
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_pictures_of_one_character_differ_in_expression_and_clothes_only(style: str) -> None:
+    identity = draw_identity(style, 900_000)
+    lots = np.random.default_rng(1)
+    pictures = [vary(identity, lots) for _ in range(20)]
+    for options in pictures:
+        assert identity.options.items() <= options.items()
+    free = {f"{part}Variant" for part in (*STYLES[style].expression, *STYLES[style].clothes)}
+    free |= {f"{colour}Color" for colour in STYLES[style].free_colours} | {"seed"}
+    differing = {name for name in pictures[0] if len({str(options[name]) for options in pictures}) > 1}
+    assert {"seed"} < differing <= free
+
+
+def test_excluded_variants_are_never_drawn() -> None:
+    drawn = {vary(draw_identity("avataaars", 3), np.random.default_rng(n))["mouthVariant"] for n in range(200)}
+    assert len(drawn) == 11
+    assert "vomit" not in drawn
+
+
+@pytest.mark.parametrize("style", demo_models.STYLES)
+def test_chosen_characters_differ_from_each_other_and_from_those_to_avoid(style: str) -> None:
+    seen = demo_models.seen_characters(style)
+    chosen = choose_identities(style, 5, first_seed=900_000, avoid=seen)
+    for number, identity in enumerate(chosen):
+        assert min(identity.differences(other) for other in (*chosen[:number], *seen)) >= 2
+
+
+def test_a_style_that_runs_out_of_characters_says_so() -> None:
+    with pytest.raises(ValueError, match="dylan gives 2 characters that differ in 4 traits, not 50"):
+        choose_identities("dylan", 50, first_seed=0, apart=4)

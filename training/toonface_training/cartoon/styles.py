@@ -1,0 +1,182 @@
+"""The DiceBear styles of characters: which of their parts make the character, and which differ between its pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from dicebear import Style
+
+# Skin, hair and accessory colours, wider than the styles' own, so that one style gives many distinct characters.
+SKIN = tuple(
+    "#ffe4d1 #f9c9b6 #f5d7b1 #f1c3a5 #edb98a #e0b687 #d08b5b #c68e7a "
+    "#ae5d29 #a36b4f #8d5524 #77311d #5c3829 #f8d25c #fd9841 #ffffff".split()
+)
+HAIR = tuple(
+    "#0e0e0e #2c1b18 #4a312c #724133 #a55728 #c93305 #d6b370 #ecdcbf #e8e1e1 #afafaf "
+    "#f59797 #dba3be #592454 #9287ff #1d5dff #85c2c6 #3eac2c #0fa958 #f24e1e #ffc700".split()
+)
+ACCESSORY = tuple(
+    "#262e33 #3c4f5c #65c9ff #25557c #e6e6e6 #a7ffc4 #ff488e #ff5c5c #f4d150 #6d4c9f #b1620a #ffffff".split()
+)
+# Notionists are drawn in ink on paper: the "skin" is the paper, and stays pale.
+PAPER = ("#ffffff", "#fff4e6", "#fde8d7", "#f3e2d0")
+
+
+@dataclass(frozen=True)
+class CartoonStyle:
+    """How the parts of one DiceBear style are used.
+
+    Attributes:
+        name: DiceBear's name of the style.
+        skin: the colour that paints the face.
+        eyes: the component that draws the eyes.
+        mouth: the component that draws the mouth; the same as `eyes` where one component draws the whole expression.
+        expression: components that differ from picture to picture, and are always drawn.
+        colours: palette of each colour that belongs to the character, in the order in which they are drawn by lot.
+        free_colours: colours that differ from picture to picture, taken from the style's own values.
+        clothes: components that differ from picture to picture.
+        hidden: components that are never drawn, since they cover the face.
+        excluded: variants that are never used: no human face, or a covered one.
+        habit: a component of the expression which, with the given probability, is fixed for a character to one of
+            these variants (glasses that a style counts among the eyes).
+        head: the component whose variants have faces of different shape; None where there is only one shape.
+        skin_tones: the palette of `skin`.
+    """
+
+    name: str
+    skin: str
+    eyes: str
+    mouth: str
+    expression: tuple[str, ...]
+    colours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    free_colours: tuple[str, ...] = ()
+    clothes: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    habit: Mapping[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    head: str | None = "head"
+    skin_tones: tuple[str, ...] = SKIN
+
+    def variants(self, component: str) -> list[str]:
+        """The usable variants of a component, in the style's order."""
+        excluded = self.excluded.get(component, frozenset())
+        return [
+            variant for variant in definition(self.name)["components"][component]["variants"] if variant not in excluded
+        ]
+
+
+_FACE = ("eyes", "mouth")
+_FACE_AND_BROWS = ("eyes", "eyebrows", "mouth")
+
+STYLES: Mapping[str, CartoonStyle] = {
+    style.name: style
+    for style in (
+        CartoonStyle(
+            "lorelei",
+            "skin",
+            *_FACE,
+            _FACE_AND_BROWS,
+            {"hair": HAIR, "glasses": ACCESSORY, "earrings": ACCESSORY, "hairAccessories": ACCESSORY},
+        ),
+        CartoonStyle(
+            "notionists",
+            "paper",
+            *_FACE,
+            _FACE_AND_BROWS,
+            clothes=("clothes", "clothesGraphic"),
+            hidden=("gesture",),
+            skin_tones=PAPER,
+        ),
+        CartoonStyle(
+            "open-peeps",
+            "skin",
+            "expression",
+            "expression",
+            ("expression",),
+            {"headContrast": HAIR},
+            ("clothing",),
+            hidden=("mask",),
+            excluded={"expression": frozenset({"cyclops", "monster"})},
+            head=None,
+        ),
+        CartoonStyle(
+            "adventurer",
+            "skin",
+            *_FACE,
+            _FACE_AND_BROWS,
+            {"hair": HAIR, "glasses": ACCESSORY, "earrings": ACCESSORY},
+        ),
+        CartoonStyle(
+            "micah",
+            "base",
+            *_FACE,
+            _FACE_AND_BROWS,
+            {"hair": HAIR, "facialHair": HAIR, "glasses": ACCESSORY, "earring": ACCESSORY},
+            ("shirt", "eyeShadow"),
+            ("clothes",),
+        ),
+        CartoonStyle("toon-head", "skin", *_FACE, _FACE_AND_BROWS, {"hair": HAIR}, ("clothes",), ("clothes",)),
+        CartoonStyle(
+            "avataaars",
+            "skin",
+            *_FACE,
+            _FACE_AND_BROWS,
+            {"hair": HAIR, "facialHair": HAIR, "hat": ACCESSORY, "accessories": ACCESSORY},
+            ("clothes",),
+            ("clothes", "clothesGraphic"),
+            excluded={"mouth": frozenset({"vomit"}), "eyes": frozenset({"hearts"})},
+            head=None,
+        ),
+        CartoonStyle(
+            "personas",
+            "skin",
+            *_FACE,
+            _FACE,
+            {"hair": HAIR, "facialHair": HAIR},
+            ("clothing",),
+            ("clothes",),
+            excluded={"mouth": frozenset({"pacifier"}), "eyes": frozenset({"glasses", "sunglasses"})},
+            habit={"eyes": (("glasses", "sunglasses"), 0.2)},
+            head=None,
+        ),
+        CartoonStyle(
+            "big-smile",
+            "skin",
+            *_FACE,
+            _FACE,
+            {"hair": HAIR},
+            excluded={"accessories": frozenset({"faceMask", "sleepMask"})},
+        ),
+        CartoonStyle("dylan", "skin", "mood", "mood", ("mood",), {"hair": HAIR}, head=None),
+        CartoonStyle("miniavs", "skin", *_FACE, _FACE, {"hair": HAIR}, ("body",), ("body",)),
+        CartoonStyle("big-ears", "skin", *_FACE, _FACE, {"hair": HAIR}),
+        CartoonStyle("croodles", "base", *_FACE, _FACE, {"top": HAIR, "facialHair": HAIR}),
+        CartoonStyle(
+            "pixel-art",
+            "skin",
+            *_FACE,
+            _FACE,
+            {"hair": HAIR, "hat": ACCESSORY, "glasses": ACCESSORY, "accessories": ACCESSORY},
+            ("eyes", "mouth", "clothing"),
+            ("clothes",),
+            head=None,
+        ),
+    )
+}
+
+
+@cache
+def definition(name: str) -> Any:
+    """DiceBear's definition of a style: `components`, `colors`, and `meta` with its artist and licence."""
+    return json.loads((files("dicebear_styles") / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@cache
+def renderer(name: str) -> Style:
+    """DiceBear's compiled style."""
+    return Style(definition(name))

@@ -1,0 +1,1 @@
+"""Draws the demo's gallery and pictures: `python -m toonface_training.demo --help`."""
