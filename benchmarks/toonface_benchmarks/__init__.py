@@ -1,0 +1,1 @@
+"""Measurements: each figure in benchmarks/README.md is made by one command of this package."""

@@ -1,0 +1,139 @@
+"""The command `toonface bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from toonface_benchmarks import ensemble, startup
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_console = Console()
+_progress = Console(stderr=True, style="dim")
+
+_repository = click.option(
+    "--repository",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=_ROOT / "build" / "demo" / "repository",
+    help="Exported repository to serve.  [default: the demo's]",
+)
+_pictures = click.option(
+    "--pictures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=_ROOT / "demo" / "pictures",
+    help="Folder of pictures to send.  [default: the demo's]",
+)
+_gallery = click.option(
+    "--gallery-list",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=_ROOT / "demo" / "gallery" / "gallery.txt",
+    help="PaddleX list of the gallery to search.  [default: the demo's]",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure a served system. Every figure in benchmarks/README.md is made by one of these commands."""
+
+
+@bench.command("ensemble")
+@_repository
+@_pictures
+@_gallery
+@click.option("--concurrency", "concurrencies", type=click.IntRange(1), multiple=True, default=(1, 4, 8))
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each side, in turns.")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of one run.")
+@click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16"]),
+    default="f32",
+    show_default=True,
+    help="OpenVINO precision of the in-process side; give the one that the server runs in.",
+)
+@_json
+def bench_ensemble(
+    repository: Path,
+    pictures: Path,
+    gallery_list: Path,
+    concurrencies: tuple[int, ...],
+    rounds: int,
+    seconds: float,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Compare the ensemble with the same functions called in one process, and show where a request's time goes.
+
+    \b
+    Example:
+      toonface bench ensemble --repository build/repository --concurrency 1 --concurrency 4
+    """
+    report = ensemble.measure(
+        repository,
+        _read(pictures),
+        gallery_list,
+        concurrencies=concurrencies,
+        rounds=rounds,
+        seconds=seconds,
+        precision=precision,
+        progress=_progress.print,
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2))
+        return
+    stages = Table("stage", "waiting, ms", "in the stage, ms", title="One request at a time")
+    for each in report.stages:
+        stages.add_row(each.stage, f"{each.queue:.2f}", f"{each.compute:.2f}")
+    inside = sum(each.queue + each.compute for each in report.stages)
+    stages.add_row("between stages, gRPC and client", "", f"{report.request_ms - inside:.2f}")
+    stages.add_row("whole request", "", f"{report.request_ms:.2f}")
+    _console.print(stages)
+    table = Table("callers", "ensemble, 1/s", "in one process, 1/s", "ratio", "p50, ms", "p95, ms", title="Throughput")
+    for comparison in report.comparisons:
+        row = comparison.as_dict()
+        low, high = row["ratio_range"]
+        table.add_row(
+            str(row["concurrency"]),
+            f"{row['ensemble_per_second']:.1f}",
+            f"{row['ceiling_per_second']:.1f}",
+            f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+            f"{row['ensemble_p50_ms']:.0f}",
+            f"{row['ensemble_p95_ms']:.0f}",
+        )
+    _console.print(table)
+
+
+@bench.command("startup")
+@_repository
+@_pictures
+@_gallery
+@click.option(
+    "--seconds", type=float, default=20.0, show_default=True, help="Length of the load for the memory's peak."
+)
+@_json
+def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds: float, as_json: bool) -> None:
+    """Time a server's start, its memory, and how long each stage is missed when its process is killed."""
+    report = startup.measure(repository, _read(pictures), gallery_list, seconds=seconds, progress=_progress.print)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2))
+        return
+    table = Table("what", "value", title="Start-up, memory, repair")
+    table.add_row("ready", f"{report.ready_seconds:.1f} s")
+    table.add_row("first right answer", f"{report.first_answer_seconds:.1f} s")
+    table.add_row("memory, idle", f"{report.idle_mb:.0f} MB")
+    table.add_row("memory, peak under load", f"{report.peak_mb:.0f} MB")
+    for stage, seconds_missed in report.repair_seconds.items():
+        table.add_row(f"{stage} killed, to the next right answer", f"{seconds_missed:.1f} s")
+    _console.print(table)
+
+
+def _read(folder: Path) -> list[bytes]:
+    pictures = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
+    if not pictures:
+        raise click.UsageError(f"{folder} has no pictures")
+    return pictures

@@ -1,0 +1,194 @@
+"""Where one request's time goes, and what the ensemble reaches of the ceiling.
+
+The ceiling is the same functions and the same compiled models, called in one process (`in_process.py`). Both answer the
+same pictures from as many callers, in turns within one run, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc import InferenceServerClient
+
+from toonface_benchmarks.in_process import InProcess
+from toonface_benchmarks.load import LoadResult, closed_loop
+from toonface_benchmarks.serving import enrol, serving
+from toonface_client import ToonfaceClient
+from toonface_contract.names import (
+    CROP_ALIGN,
+    FACE_DETECTION,
+    FACE_EMBEDDING,
+    FACE_RECOGNITION,
+    GALLERY_SEARCH,
+    PREPROCESS,
+)
+from toonface_contract.options import RecognitionOptions
+from toonface_gallery.live import LiveGalleries
+from toonface_gallery.store import GalleryStore
+from toonface_server.repository import open_repository
+
+STAGES = (PREPROCESS, FACE_DETECTION, CROP_ALIGN, FACE_EMBEDDING, GALLERY_SEARCH)
+GALLERY = "benchmark"
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Milliseconds that one request spends in a stage, on average: waiting, and in the stage itself."""
+
+    stage: str
+    queue: float
+    compute: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The ensemble and the ceiling at one concurrency, run in turns.
+
+    Attributes:
+        concurrency: callers, each with one request in flight.
+        ensemble: one result a round.
+        ceiling: likewise.
+    """
+
+    concurrency: int
+    ensemble: Sequence[LoadResult]
+    ceiling: Sequence[LoadResult]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ensemble's throughput over the ceiling's, round by round, rising."""
+        pairs = zip(self.ensemble, self.ceiling, strict=True)
+        return sorted(mine.throughput / ceiling.throughput for mine, ceiling in pairs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: medians, and the smallest and largest ratio."""
+        ratios = self.ratios
+        return {
+            "concurrency": self.concurrency,
+            "ensemble_per_second": statistics.median(run.throughput for run in self.ensemble),
+            "ceiling_per_second": statistics.median(run.throughput for run in self.ceiling),
+            "ratio": statistics.median(ratios),
+            "ratio_range": [ratios[0], ratios[-1]],
+            "ensemble_p50_ms": 1000 * statistics.median(run.percentile(50) for run in self.ensemble),
+            "ensemble_p95_ms": 1000 * statistics.median(run.percentile(95) for run in self.ensemble),
+            "ceiling_p50_ms": 1000 * statistics.median(run.percentile(50) for run in self.ceiling),
+        }
+
+
+@dataclass(frozen=True)
+class EnsembleReport:
+    """What `toonface bench ensemble` found.
+
+    Attributes:
+        stages: at concurrency 1, in the order in which a request passes them.
+        request_ms: average time of one request at concurrency 1, as the client sees it.
+        comparisons: one for each concurrency.
+    """
+
+    stages: Sequence[StageTime]
+    request_ms: float
+    comparisons: Sequence[Comparison]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "request_ms": self.request_ms,
+            "stages": [
+                {"stage": each.stage, "queue_ms": each.queue, "compute_ms": each.compute} for each in self.stages
+            ],
+            "comparisons": [each.as_dict() for each in self.comparisons],
+        }
+
+
+def measure(
+    repository: Path,
+    pictures: Sequence[bytes],
+    gallery_list: Path,
+    *,
+    concurrencies: Sequence[int],
+    rounds: int,
+    seconds: float,
+    precision: str,
+    progress: Callable[[str], None],
+) -> EnsembleReport:
+    """Start a server, and compare it with the ceiling.
+
+    Args:
+        repository: an exported repository.
+        pictures: encoded; each caller sends them in turn.
+        gallery_list: PaddleX list of the gallery to search.
+        concurrencies: numbers of callers.
+        rounds: runs of each side at each concurrency, in turns.
+        seconds: of each run.
+        precision: OpenVINO's precision on both sides, `f32` or `bf16`.
+        progress: told what is going on.
+    """
+    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
+        enrol(server.address, GALLERY, gallery_list)
+        opened = open_repository(repository)
+        store = GalleryStore(server.gallery_url)
+        (enrolled,) = (gallery for gallery in store.galleries() if gallery.name == GALLERY)
+        galleries = LiveGalleries(store, enrolled.embedder, enrolled.dimension)
+        galleries.start()
+        try:
+            ceiling = InProcess(opened, galleries, RecognitionOptions(gallery=GALLERY), precision)
+            with ToonfaceClient(server.address, timeout=60) as client:
+
+                def ask(picture: bytes) -> object:
+                    return client.recognize(picture, gallery=GALLERY)
+
+                progress("warming up")
+                for warm_up in (ask, ceiling.recognize):
+                    closed_loop(warm_up, pictures, concurrency=max(concurrencies), seconds=seconds / 2)
+                progress("one request, stage by stage")
+                stages, request_ms = _stage_times(server.address, ask, pictures, seconds)
+                comparisons = []
+                for concurrency in concurrencies:
+                    runs: tuple[list[LoadResult], list[LoadResult]] = ([], [])
+                    for turn in range(rounds):
+                        progress(f"concurrency {concurrency}, round {turn + 1} of {rounds}")
+                        for call, results in zip((ask, ceiling.recognize), runs, strict=True):
+                            results.append(closed_loop(call, pictures, concurrency=concurrency, seconds=seconds))
+                    comparisons.append(Comparison(concurrency, *runs))
+        finally:
+            galleries.stop()
+            store.close()
+    return EnsembleReport(stages, request_ms, comparisons)
+
+
+def _stage_times(
+    address: str, ask: Callable[[bytes], object], pictures: Sequence[bytes], seconds: float
+) -> tuple[list[StageTime], float]:
+    """Triton's own statistics over a run with one request at a time, and the client's average in milliseconds."""
+    before = _statistics(address)
+    run = closed_loop(ask, pictures, concurrency=1, seconds=seconds)
+    after = _statistics(address)
+    requests = after[FACE_RECOGNITION][0] - before[FACE_RECOGNITION][0]
+    times = []
+    for stage in STAGES:
+        queue, compute = (
+            (now - then) / requests / 1e6 for now, then in zip(after[stage][1:], before[stage][1:], strict=True)
+        )
+        times.append(StageTime(stage, queue, compute))
+    return times, 1000 * statistics.fmean(run.latencies)
+
+
+def _statistics(address: str) -> dict[str, tuple[int, int, int]]:
+    """Successful requests, and nanoseconds in the queue and in the model, by model, since the server started."""
+    with InferenceServerClient(address) as triton:
+        models = triton.get_inference_statistics().model_stats
+    return {
+        model.name: (
+            model.inference_stats.success.count,
+            model.inference_stats.queue.ns,
+            model.inference_stats.compute_input.ns
+            + model.inference_stats.compute_infer.ns
+            + model.inference_stats.compute_output.ns,
+        )
+        for model in models
+    }

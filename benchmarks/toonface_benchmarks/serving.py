@@ -1,0 +1,84 @@
+"""A server of one's own to measure: started on free ports, its gallery enrolled from the demo's list."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from toonface_contract.errors import ServerError
+
+TOONFACE = Path(sys.executable).with_name("toonface")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `toonface serve`.
+
+    Attributes:
+        process: of the command; tritonserver and the stages are below it.
+        address: of the gRPC endpoint.
+        gallery_url: SQLAlchemy URL of its gallery store.
+        seconds: from the start of the command until it said that it is ready.
+    """
+
+    process: subprocess.Popen[bytes]
+    address: str
+    gallery_url: str
+    seconds: float
+
+    def memory(self) -> int:
+        """Bytes of memory of all the server's processes; what they share counts once (PSS)."""
+        parent = psutil.Process(self.process.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        return sum(int(process.memory_full_info().pss) for process in processes)
+
+
+@contextmanager
+def serving(repository: Path, folder: Path) -> Iterator[Served]:
+    """Serve `repository` with everything it writes in `folder`, and stop it at the end.
+
+    Raises:
+        ServerError: it ended before it was ready.
+    """
+    ready, log = folder / "ready.json", folder / "server.log"
+    gallery_url = f"sqlite:///{folder.absolute()}/gallery.sqlite3"
+    command: list[str | Path] = [
+        TOONFACE,
+        "serve",
+        "--repository",
+        repository,
+        "--gallery-store",
+        gallery_url,
+        "--ready-file",
+        ready,
+    ]
+    command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
+    start = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
+    try:
+        while not ready.exists():
+            if process.poll() is not None:
+                raise ServerError(f"toonface serve ended with status {process.returncode}:\n{log.read_text()}")
+            time.sleep(0.02)
+        seconds = time.perf_counter() - start
+        ports = json.loads(ready.read_text())
+        yield Served(process, f"{ports['host']}:{ports['grpc_port']}", gallery_url, seconds)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def enrol(address: str, gallery: str, gallery_list: Path) -> None:
+    """Build `gallery` from a PaddleX gallery list, replacing the one that is there."""
+    command: list[str | Path] = [TOONFACE, "gallery", "build", gallery, gallery_list, "--replace", "--address", address]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
