@@ -94,9 +94,15 @@ class EnsembleReport:
     request_ms: float
     comparisons: Sequence[Comparison]
 
+    @property
+    def best_ceiling(self) -> float:
+        """Requests a second that the functions in one process reach at the best of the concurrencies."""
+        return max(statistics.median(run.throughput for run in each.ceiling) for each in self.comparisons)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
+            "best_ceiling_per_second": self.best_ceiling,
             "request_ms": self.request_ms,
             "stages": [
                 {"stage": each.stage, "queue_ms": each.queue, "compute_ms": each.compute} for each in self.stages

@@ -17,7 +17,7 @@ from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT
 from toonface_client.concurrency import check_concurrency, in_order_async
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, check_target
+from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, must_build
 from toonface_client.images import ImageSource, encoded
 from toonface_client.results import FeatureResult, RecognitionResult
 from toonface_client.retry import RetryPolicy
@@ -158,7 +158,7 @@ class AsyncToonfaceClient:
     ) -> EnrolReport:
         """As `ToonfaceClient.enrol`."""
         check_concurrency(concurrency)
-        check_target(await self.galleries(timeout=timeout), gallery, build=build, replace=replace)
+        build = must_build(await self.galleries(timeout=timeout), gallery, build=build, replace=replace)
 
         async def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, FeatureResult | ToonfaceError]:
             try:

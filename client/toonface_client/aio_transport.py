@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,8 +16,8 @@ from toonface_client.connection import Connection
 from toonface_client.failures import failure_from
 from toonface_client.retry import Attempts, RetryPolicy
 from toonface_client.shared_memory import Region, Regions
-from toonface_client.transport import UNREGISTER_SECONDS
-from toonface_contract.errors import ToonfaceError
+from toonface_client.transport import UNREGISTER_PAUSE, UNREGISTER_SECONDS
+from toonface_contract.errors import ToonfaceError, Unavailable
 
 T = TypeVar("T")
 
@@ -35,7 +36,11 @@ class AsyncTransport:
     async def close(self) -> None:
         """Frees the shared memory and closes the channel."""
         if self._regions is not None:
+            give_up = time.monotonic() + UNREGISTER_SECONDS
             await self._discard(self._regions)
+            while self._regions.in_use and time.monotonic() < give_up:
+                await asyncio.sleep(UNREGISTER_PAUSE)
+                await self._discard(self._regions)
         await self.triton.close()
 
     async def run(self, call: Call[T], timeout: float | None) -> T:
@@ -53,7 +58,7 @@ class AsyncTransport:
                     result = await self.triton.infer(**arguments, headers=headers, client_timeout=attempts.remaining())
                 return call.read(result)
             except InferenceServerException as exception:
-                failure = failure_from(exception, self.address, seconds)
+                failure = failure_from(exception, self.address, seconds, writes=call.writes)
                 pause = attempts.pause_after(failure)
                 if pause is None:
                     raise failure.error from exception
@@ -98,5 +103,7 @@ class AsyncTransport:
         for name in regions.discard(region):
             try:
                 await self.ask(self.triton.unregister_system_shared_memory, name, timeout=UNREGISTER_SECONDS)
+            except Unavailable:
+                pass  # A server that is gone has forgotten it.
             except ToonfaceError:
                 regions.still_in_use(name)

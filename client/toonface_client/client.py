@@ -14,7 +14,7 @@ from toonface_client import calls
 from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.concurrency import check_concurrency, in_order
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, check_target
+from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, must_build
 from toonface_client.images import ImageSource, encoded
 from toonface_client.results import FeatureResult, RecognitionResult
 from toonface_client.retry import RetryPolicy
@@ -213,13 +213,13 @@ class ToonfaceClient:
             pictures: what to enrol; taken as they are needed.
             crop: `whole` takes each picture as the face, as PaddleX does; `faces` looks for a face in it, and refuses a
                 picture with none or several.
-            build: make a new gallery, rather than add to one.
+            build: make a new gallery, rather than add to one; an empty one that exists will do.
             replace: whether a gallery that is built may exist, and gives way to the new one.
             concurrency: pictures at once.
             timeout: seconds for each picture, and for the write.
         """
         check_concurrency(concurrency)
-        check_target(self.galleries(timeout=timeout), gallery, build=build, replace=replace)
+        build = must_build(self.galleries(timeout=timeout), gallery, build=build, replace=replace)
 
         def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, FeatureResult | ToonfaceError]:
             try:

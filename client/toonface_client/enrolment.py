@@ -122,21 +122,31 @@ class Enrolment:
         )
 
 
-def check_target(galleries: Iterable[GalleryInfo], name: str, *, build: bool, replace: bool) -> None:
-    """Refuses a gallery that the write would refuse, before any picture is embedded for it.
+def must_build(galleries: Iterable[GalleryInfo], name: str, *, build: bool, replace: bool) -> bool:
+    """Whether the write builds the gallery, rather than adds to it.
+
+    To build a gallery that exists and is empty, such as the default one of a new server, is to add to it: nothing can
+    get lost, whoever else enrols meanwhile.
 
     Raises:
-        AlreadyExists: it is to be built and exists, and may not be replaced.
+        AlreadyExists: it is to be built, holds faces, and may not be replaced. Like the next, an error that the write
+            would bring too, but only after all pictures were embedded.
         NotFound: faces are to be added to it and it does not exist.
     """
-    known = sorted(gallery.name for gallery in galleries)
-    if build and name in known and not replace:
-        raise AlreadyExists(f"gallery {name!r} exists; add to it, or let it be replaced", code="gallery_exists")
-    if not build and name not in known:
-        there = ", ".join(known) or "none"
+    sizes = {gallery.name: gallery.faces for gallery in galleries}
+    if not build and name not in sizes:
+        there = ", ".join(sorted(sizes)) or "none"
         raise NotFound(
             f"there is no gallery {name!r} to add to (there are: {there}); build it", code="gallery_not_found"
         )
+    if not build or replace or name not in sizes:
+        return build
+    if sizes[name]:
+        raise AlreadyExists(
+            f"gallery {name!r} exists and is not empty (faces: {sizes[name]}); add to it, or let it be replaced",
+            code="gallery_exists",
+        )
+    return False
 
 
 def _new_face(picture: LabelledPicture) -> NewFace:

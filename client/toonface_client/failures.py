@@ -36,7 +36,7 @@ class Failure:
     retry: Retry
 
 
-def failure_from(exception: InferenceServerException, address: str, timeout: float) -> Failure:
+def failure_from(exception: InferenceServerException, address: str, timeout: float, *, writes: bool = False) -> Failure:
     """What an exception of Triton's client means.
 
     A message with a toonface code comes from a stage, and is taken at its word. Otherwise Triton or gRPC speaks; the
@@ -46,7 +46,19 @@ def failure_from(exception: InferenceServerException, address: str, timeout: flo
         exception: as raised by `tritonclient.grpc`; its status is `StatusCode.<NAME>`.
         address: of the server, for the message.
         timeout: seconds that the call was allowed, for the message.
+        writes: whether the call changes something; the message then says when that may have happened all the same.
     """
+    failure = _classified(exception, address, timeout)
+    error = failure.error
+    if writes and (failure.retry is Retry.READS or isinstance(error, DeadlineExceeded)):
+        error = type(error)(
+            f"{error.message}; the change may have been made, look before you repeat it", code=error.code
+        )
+        return Failure(error, failure.retry)
+    return failure
+
+
+def _classified(exception: InferenceServerException, address: str, timeout: float) -> Failure:
     message = exception.message() or "no reason was given"
     status = (exception.status() or "").removeprefix("StatusCode.")
     error = from_wire(message)
@@ -92,6 +104,14 @@ def _unavailable(summary: str, address: str) -> Failure:
         return Failure(
             Overloaded(f"the request waited too long in the queue of the server at {address}; send less at once"),
             Retry.ALWAYS,
+        )
+    if "protocol is restricted" in summary:
+        return Failure(
+            PermissionDenied(
+                f"the server at {address} keeps a part of Triton's protocol to itself: {summary}; "
+                "shared memory it allows only when it listens on loopback alone"
+            ),
+            Retry.NEVER,
         )
     if "failed to connect" in summary or "errors resolving" in summary:
         reason = summary.split("last error: ")[-1].removeprefix("UNKNOWN: ")

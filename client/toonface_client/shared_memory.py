@@ -8,6 +8,7 @@ ordinary JPEGs. In containers both sides must share /dev/shm.
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import threading
@@ -111,8 +112,14 @@ class Regions:
             names, self._forgotten = self._forgotten, []
             return names
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there are names that the server could not forget yet."""
+        with self._lock:
+            return bool(self._forgotten)
+
     def still_in_use(self, name: str) -> None:
-        """Notes a name that the server could not forget yet: it goes on with a call that the client has given up."""
+        """Notes a name that the server could not forget yet: a call that the client has given up goes on there."""
         with self._lock:
             self._forgotten.append(name)
 
@@ -126,7 +133,7 @@ def _create(size: int) -> Region:
     # The system hands out pages that it does not have, and kills the process that writes to them.
     if _DEVICE.exists() and shutil.disk_usage(_DEVICE).free < size:
         raise Unavailable(f"{_DEVICE} has no room for {size} bytes of shared memory; a container's --shm-size sets it")
-    name = f"toonface-{uuid.uuid4().hex}"
+    name = f"toonface-client-{os.getpid()}-{uuid.uuid4().hex}"
     try:
         handle = shared_memory.create_shared_memory_region(name, f"/{name}", size, create_only=True)
     except shared_memory.SharedMemoryException as error:

@@ -15,12 +15,14 @@ from toonface_client.connection import Connection
 from toonface_client.failures import failure_from
 from toonface_client.retry import Attempts, RetryPolicy
 from toonface_client.shared_memory import Region, Regions
-from toonface_contract.errors import ToonfaceError
+from toonface_contract.errors import ToonfaceError, Unavailable
 
 T = TypeVar("T")
 
-# A server that does not even unmap memory in this time hangs, and is not waited for.
+# A server answers a call a moment before it lets go of the call's memory. One that does not unmap memory in this time
+# hangs, or goes on with a call that was given up, and is not waited for any longer.
 UNREGISTER_SECONDS = 1.0
+UNREGISTER_PAUSE = 0.02
 
 
 class Transport:
@@ -44,7 +46,11 @@ class Transport:
     def close(self) -> None:
         """Frees the shared memory and closes the channel."""
         if self._regions is not None:
+            give_up = time.monotonic() + UNREGISTER_SECONDS
             self._discard(self._regions)
+            while self._regions.in_use and time.monotonic() < give_up:
+                time.sleep(UNREGISTER_PAUSE)
+                self._discard(self._regions)
         self.triton.close()
 
     def run(self, call: Call[T], timeout: float | None) -> T:
@@ -62,7 +68,7 @@ class Transport:
                     result = self.triton.infer(**arguments, headers=headers, client_timeout=attempts.remaining())
                 return call.read(result)
             except InferenceServerException as exception:
-                failure = failure_from(exception, self.address, seconds)
+                failure = failure_from(exception, self.address, seconds, writes=call.writes)
                 pause = attempts.pause_after(failure)
                 if pause is None:
                     raise failure.error from exception
@@ -105,5 +111,7 @@ class Transport:
         for name in regions.discard(region):
             try:
                 self.ask(self.triton.unregister_system_shared_memory, name, timeout=UNREGISTER_SECONDS)
+            except Unavailable:
+                pass  # A server that is gone has forgotten it.
             except ToonfaceError:
                 regions.still_in_use(name)

@@ -2,13 +2,11 @@
 
 import contextlib
 import io
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +14,12 @@ from typing import Any
 
 from PIL import Image
 
+from toonface_server.binary import backend_directory, find_installation, server_environment
+
 # Makes clients of the stand-in; see the fixture `connect`.
 Connect = Callable[..., Any]
 
 STAND_IN = Path(__file__).with_name("stand_in")
-SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
-TRITON = SITE_PACKAGES / "pytriton" / "tritonserver"
 START_SECONDS = 60
 
 
@@ -29,19 +27,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def backend_directory(folder: Path) -> Path:
-    """The python backend with the stub for this Python beside it, which the package keeps apart."""
-    python = folder / "python"
-    python.mkdir(parents=True)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for part in (
-        *(TRITON / "backends" / "python").glob("*.*"),
-        TRITON / "python_backend_stubs" / version / "triton_python_backend_stub",
-    ):
-        (python / part.name).symlink_to(part)
-    return folder
 
 
 def model_repository(folder: Path) -> Path:
@@ -54,34 +39,26 @@ def model_repository(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def tritonserver(folder: Path, *arguments: str, port: int | None = None) -> Iterator[str]:
-    """The address of a running server over the stand-in; its log is `folder/log`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The address of a running server over the stand-in, whose files go into a folder within `folder`."""
     port = port or free_port()
-    backends = folder / "backends"
-    if not backends.exists():
-        backend_directory(backends)
-    repository = folder / "repository"
-    if not repository.exists():
-        model_repository(repository)
-    environment = {
-        **os.environ,
-        "LD_LIBRARY_PATH": f"{SITE_PACKAGES / 'nvidia_pytriton.libs'}:{sysconfig.get_config_var('LIBDIR')}",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    run = Path(tempfile.mkdtemp(dir=folder))
+    installation = find_installation()
+    backends, repository = backend_directory(installation, run / "backends"), model_repository(run / "repository")
+    prefix = f"toonface-stand-in-{port}-"
     command = [
-        str(TRITON / "bin" / "tritonserver"),
+        str(installation.executable),
         *("--model-repository", str(repository), "--backend-directory", str(backends)),
         *("--model-control-mode", "explicit", "--load-model", "*"),
         *("--grpc-address", "127.0.0.1", "--grpc-port", str(port)),
         *("--allow-http", "false", "--allow-metrics", "false", "--exit-timeout-secs", "3"),
         *("--grpc-header-forward-pattern", "authorization|x-.*"),
-        *("--backend-config", "python,shm-region-prefix-name=" + f"toonface-stand-in-{port}"),
+        *("--backend-config", f"python,shm-region-prefix-name={prefix}"),
         *arguments,
     ]
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    with open(run / "log", "w") as log:
+        process = subprocess.Popen(command, env=server_environment(installation), stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for_port(port, process, folder / "log")
+        wait_for_port(port, process, run / "log")
         yield f"127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -90,6 +67,9 @@ def tritonserver(folder: Path, *arguments: str, port: int | None = None) -> Iter
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # What stages leave that died or were killed.
+        for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108
+            region.unlink()
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -75,7 +75,8 @@ def test_a_deadline_ends_a_slow_call(connect: Connect, server: str) -> None:
 
 def test_the_deadline_holds_for_all_tries_together(connect: Connect) -> None:
     client = connect(headers=failing(1000, "unavailable"), retry=PATIENT, timeout=0.5)
-    with pytest.raises(errors.Unavailable, match="of 1000"):
+    # The deadline passes in a pause, or in a try.
+    with pytest.raises((errors.Unavailable, errors.DeadlineExceeded), match="of 1000|within 0.5 seconds"):
         client.recognize(picture())
 
 
@@ -140,7 +141,7 @@ def test_clients_outlive_a_restart_of_their_server(tmp_path: Path) -> None:
                 assert len(client.recognize(picture(1)).faces) == 1
         for client in clients:
             with pytest.raises(errors.Unavailable, match="cannot connect"):
-                client.recognize(picture(1), timeout=0.2)
+                client.recognize(picture(1), timeout=1)
         with tritonserver(tmp_path, port=port):
             for client in clients:
                 assert len(client.recognize(picture(2)).faces) == 2

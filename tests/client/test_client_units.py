@@ -108,6 +108,7 @@ FAILURES = [
         Retry.ALWAYS,
     ),
     ("UNAVAILABLE", "errors resolving nowhere:1: [...]", errors.Unavailable, Retry.ALWAYS),
+    ("UNAVAILABLE", "This protocol is restricted, expecting header 'h'", errors.PermissionDenied, Retry.NEVER),
     ("UNAVAILABLE", "Socket closed", errors.Unavailable, Retry.READS),
     ("INTERNAL", "Stub process 'crop_align_0_0' is not healthy.", errors.Unavailable, Retry.READS),
     ("NOT_FOUND", "Request for unknown model: 'm' has no available versions", errors.Unavailable, Retry.ALWAYS),
@@ -133,6 +134,18 @@ def test_what_servers_say_becomes_one_of_our_errors(
     failure = failure_from(InferenceServerException(message, f"StatusCode.{status}"), "host:8001", 30)
     assert type(failure.error) is kind
     assert failure.retry is retry
+
+
+def test_a_write_whose_answer_was_lost_is_said_to_be_uncertain() -> None:
+    lost = InferenceServerException("Socket closed", "StatusCode.UNAVAILABLE")
+    late = InferenceServerException("Deadline Exceeded", "StatusCode.DEADLINE_EXCEEDED")
+    full = InferenceServerException("Exceeds maximum queue size", "StatusCode.UNAVAILABLE")
+    uncertain = [
+        "may have been made" in failure_from(each, "host:8001", 30, writes=writes).error.message
+        for each in (lost, late, full)
+        for writes in (True, False)
+    ]
+    assert uncertain == [True, False, True, False, False, False]
 
 
 def test_a_stage_s_traceback_is_left_out_of_the_message() -> None:

@@ -152,9 +152,15 @@ def test_enrol_refuses_its_gallery_before_it_takes_a_picture(client: Any, galler
 
     with pytest.raises(errors.NotFound, match=gallery):
         client.enrol(gallery, pictures())
-    client.build_gallery(gallery, [], [])
-    with pytest.raises(errors.AlreadyExists, match=gallery):
+    client.build_gallery(gallery, [NewFace(label="Ada")], np.ones((1, 4)))
+    with pytest.raises(errors.AlreadyExists, match=f"{gallery}.*faces: 1"):
         client.enrol(gallery, pictures(), build=True)
+
+
+def test_an_empty_gallery_counts_as_none_when_one_is_built(client: Any, gallery: str) -> None:
+    """A new server has an empty default gallery."""
+    client.build_gallery(gallery, [], [])
+    assert client.enrol(gallery, [LabelledPicture(picture(), "Ada")], build=True).enrolled == 1
 
 
 def test_writes_need_the_token_and_reads_do_not(connect: Connect, gallery: str) -> None:

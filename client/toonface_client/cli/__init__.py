@@ -27,7 +27,7 @@ _COMMANDS = {
     "status": _Lazy("toonface_client.cli.status", "Say how a server is."),
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
-    "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "benchmarks"),
+    "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server"),
 }
 
 

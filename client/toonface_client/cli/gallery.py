@@ -11,6 +11,7 @@ from rich.text import Text
 from toonface_client.cli.gallery_list import ListedPicture, read_gallery_list
 from toonface_client.cli.options import (
     concurrency_option,
+    counted,
     json_option,
     printable,
     progress,
@@ -187,7 +188,7 @@ def _enrol(
     if as_json:
         write_json({"gallery": name, **report.as_dict()})
     else:
-        click.echo(f"enrolled {report.enrolled} of {len(report.pictures)} pictures into gallery {name!r}")
+        click.echo(f"enrolled {report.enrolled} of {counted(len(report.pictures), 'picture')} into gallery {name!r}")
     if report.failed:
         click.get_current_context().exit(1)
 
@@ -196,7 +197,7 @@ def _report_change(change: Change, done: str, name: str, as_json: bool) -> None:
     if as_json:
         write_json({"gallery": name, **change.model_dump()})
     else:
-        click.echo(f"{done} {len(change.ids)} faces of gallery {name!r}")
+        click.echo(f"{done} {counted(len(change.ids), 'face')} of gallery {name!r}")
 
 
 def _show_galleries(galleries: list[GalleryInfo], as_json: bool) -> None:

@@ -114,15 +114,16 @@ def tables() -> Console:
 
 def progress(*, shown: bool = True) -> Progress:
     """A progress bar on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
-        disable=not shown,
+        disable=not shown or not console.is_terminal,
     )
 
 
@@ -134,6 +135,11 @@ def write_json(document: Any) -> None:
 def write_error(error: ToonfaceError, subject: str) -> None:
     """Writes what went wrong with one picture to standard error, in one line."""
     click.echo(f"error: {error.code}: {subject}: {' '.join(error.message.split())}", err=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """`no faces`, `1 face`, `2 faces`."""
+    return f"1 {noun}" if number == 1 else f"{number or 'no'} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from toonface_client.calls import RecognizeOptions
 from toonface_client.cli.options import (
     concurrency_option,
+    counted,
     json_option,
     printable,
     progress,
@@ -80,7 +82,7 @@ def recognize(
                     raise outcome
                 document["result"] = outcome.as_dict()
                 if not as_json:
-                    console.print(_table(picture, outcome))
+                    _show(console, picture, outcome)
                 if target is not None:
                     _save(picture, outcome, target)
                     document["saved"] = str(target)
@@ -95,12 +97,13 @@ def recognize(
         click.get_current_context().exit(1)
 
 
-def _table(picture: FoundPicture, result: RecognitionResult) -> Table | Text:
-    title = f"{printable(str(picture.path))}  {result.width} x {result.height}"
+def _show(console: Console, picture: FoundPicture, result: RecognitionResult) -> None:
+    found = counted(result.faces_found, "face") + (f", {result.cut} of them left out" if result.cut else "")
+    title = f"{printable(str(picture.path))}  {result.width} x {result.height}, {found}"
+    console.print(Text(title), soft_wrap=True)
     if not result.faces:
-        return Text(f"{title}: no face\n")
-    cut = f"{result.cut} more faces were found and left out" if result.cut else None
-    table = Table(title=Text(title), caption=cut, title_justify="left", caption_justify="left")
+        return
+    table = Table()
     table.add_column("name", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("box", justify="right")
@@ -108,7 +111,7 @@ def _table(picture: FoundPicture, result: RecognitionResult) -> Table | Text:
     table.add_column("nearest", overflow="fold")
     for face in result.faces:
         table.add_row(*_row(face))
-    return table
+    console.print(table)
 
 
 def _row(face: Face) -> tuple[Text, ...]:

@@ -78,7 +78,7 @@ def fitted_label(name: str, score: str | None, size: int, width: int, height: in
     Returns:
         The label, or None when the picture has no room for any.
     """
-    name = drawable(name)
+    name = drawable(name) or "?"
     width_limit = min(width, max(width // 2, _NARROW))
     smallest = max(_SMALLEST_SIZE, round(size * _MOST_SHRINKING))
 

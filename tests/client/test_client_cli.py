@@ -1,0 +1,268 @@
+"""The command `toonface` against a tritonserver."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from stand_in_server import free_port, picture
+
+from toonface_client import cli
+
+TOONFACE = Path(sys.executable).with_name("toonface")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(server: str) -> Run:
+    """Runs `toonface` with the stand-in's address and token."""
+
+    def invoke(*arguments: object) -> Result:
+        environment = {"TOONFACE_ADDRESS": server, "TOONFACE_ADMIN_TOKEN": "secret"}
+        return CliRunner(env=environment).invoke(cli.main, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures with one, no and three faces, in a tree, beside what is none."""
+    for name, faces in (("b/one.png", 1), ("a/none.png", 0), ("three.PNG", 3)):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(faces, size=(320, 200)))
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    (tmp_path / "pictures" / ".hidden.png").write_bytes(b"no picture")
+    return tmp_path / "pictures"
+
+
+def document(result: Result) -> Any:
+    """The JSON document on standard output, which holds nothing else."""
+    return json.loads(result.stdout)
+
+
+def test_recognize_prints_a_table_a_picture(run: Run, folder: Path) -> None:
+    result = run("recognize", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    titles = [line for line in result.stdout.splitlines() if "320 x 200" in line]
+    expected = [f"{folder}/{name}" for name in ("a/none.png", "b/one.png", "three.PNG")]
+    assert [title.split()[0] for title in titles] == expected
+    assert titles[0].endswith(", no faces")
+    assert titles[1].endswith(", 1 face")
+    assert "Noor" in result.stdout
+    assert "0.800" in result.stdout
+
+
+def test_recognize_reports_a_bad_picture_and_goes_on(run: Run, folder: Path) -> None:
+    (folder / "b" / "bad.jpg").write_bytes(b"no picture")
+    result = run("recognize", folder)
+    assert result.exit_code == 1
+    assert result.stderr == f"error: image_format_unsupported: {folder}/b/bad.jpg: the bytes are no picture\n"
+    assert "Noor" in result.stdout
+
+
+def test_recognize_as_json(run: Run, folder: Path) -> None:
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    result = run("recognize", folder / "three.PNG", folder / "bad.jpg", "--json", "--topk", 1, "--max-faces", 2)
+    assert result.exit_code == 1
+    three, bad = document(result)["pictures"]
+    assert document(result)["failed"] == 1
+    assert three["path"] == f"{folder}/three.PNG"
+    assert three["result"]["cut"] == 1
+    assert [face["label"] for face in three["result"]["faces"]] == ["Ada", "Grace"]
+    assert [len(face["matches"]) for face in three["result"]["faces"]] == [1, 1]
+    assert bad["error"] == {"code": "image_format_unsupported", "message": "the bytes are no picture"}
+
+
+def test_recognize_tells_of_faces_that_were_left_out(run: Run, folder: Path) -> None:
+    assert "3 faces, 2 of them left out" in run("recognize", folder / "three.PNG", "--max-faces", 1).stdout
+
+
+def test_save_draws_into_a_tree_of_the_same_shape(run: Run, folder: Path, tmp_path: Path) -> None:
+    Image.open(folder / "three.PNG").save(folder / "three.jpg")
+    Image.open(folder / "three.PNG").save(folder / "four.webp", lossless=True)
+    originals = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    saved = tmp_path / "saved"
+    for _ in range(2):
+        assert run("recognize", folder, folder / "three.jpg", "--save", saved).exit_code == 0
+    names = sorted(str(path.relative_to(saved)) for path in saved.rglob("*.*"))
+    assert names == ["a/none.png", "b/one.png", "four.webp.png", "three-2.jpg", "three.PNG", "three.jpg"]
+    assert Image.open(saved / "three.PNG").size == (320, 200)
+    colours = [len(set(Image.open(place / "three.PNG").get_flattened_data())) for place in (folder, saved)]
+    assert colours[0] == 2 < colours[1]
+    assert originals == {path: path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_save_never_overwrites_a_picture(run: Run, folder: Path) -> None:
+    result = run("recognize", folder, "--save", folder)
+    assert result.exit_code == 1
+    assert "would overwrite the picture" in result.stderr
+
+
+def test_drawings_in_the_searched_folder_are_not_recognised_again(run: Run, folder: Path) -> None:
+    for _ in range(2):
+        result = run("recognize", folder, "--save", folder / "annotated", "--json")
+        assert result.exit_code == 0
+        assert len(document(result)["pictures"]) == 3
+
+
+def test_a_drawing_that_cannot_be_saved_fails_its_picture(run: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "b").write_text("in the way")
+    result = run("recognize", folder, "--save", tmp_path / "saved")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: invalid_config: {folder}/b/one.png: cannot save")
+
+
+def test_a_folder_without_pictures(run: Run, tmp_path: Path) -> None:
+    result = run("recognize", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no pictures" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recognize"],
+        ["recognize", "/no/such/file"],
+        ["recognize", ".", "--topk", "0"],
+        ["recognize", ".", "--det-threshold", "1.5"],
+        ["gallery", "remove", "people"],
+        ["gallery", "add", "people", "/dev/null"],
+        ["gallery", "list", "--label", "Ada"],
+        ["fly"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["recognize", "PICTURE"], ["status"], ["gallery", "list"]])
+def test_an_unreachable_server_is_one_line(run: Run, picture_file: Path, arguments: list[str]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    words = [str(picture_file) if word == "PICTURE" else word for word in arguments]
+    result = run(*words, "--address", address, "--timeout", 1)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: unavailable: cannot connect to {address}")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_debug_shows_where_an_error_comes_from(run: Run) -> None:
+    result = run("--debug", "status", "--address", "nonsense")
+    assert result.exit_code == 1
+    assert "ConfigError" in repr(result.exception)
+
+
+def test_a_gallery_from_a_list_to_its_dropping(run: Run, tmp_path: Path) -> None:
+    name = f"cli-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "images").mkdir()
+    for person in ("ada", "grace"):
+        (tmp_path / "images" / f"{person}.png").write_bytes(picture(1))
+    (tmp_path / "images" / "bad.png").write_bytes(b"no picture")
+    listed = tmp_path / "gallery.txt"
+    listed.write_text("images/ada.png Ada\n\nimages/bad.png Bob\nimages/grace.png Grace Hopper\n", encoding="utf-8-sig")
+
+    built = run("gallery", "build", name, listed)
+    assert built.exit_code == 1
+    assert built.stdout == f"enrolled 2 of 3 pictures into gallery '{name}'\n"
+    assert built.stderr == f"error: image_format_unsupported: {listed}, line 3: the bytes are no picture\n"
+    again = run("gallery", "build", name, listed)
+    assert again.exit_code == 1
+    assert again.stderr.startswith("error: gallery_exists: ")
+
+    listed.write_text("images/ada.png Ada\n")
+    replaced = run("gallery", "build", name, listed, "--replace", "--json")
+    assert replaced.exit_code == 0, replaced.output
+    assert document(replaced)["enrolled"] == 1
+    added = run("gallery", "add", name, tmp_path / "images" / "grace.png", "--label", "Grace", "--json")
+    (report,) = document(added)["pictures"]
+    assert report["error"] is None
+    assert run("gallery", "add", name, listed).exit_code == 0
+
+    faces = document(run("gallery", "list", name, "--json"))["faces"]
+    assert [face["label"] for face in faces] == ["Ada", "Grace", "Ada"]
+    assert faces[0]["source"] == "images/ada.png"
+    table = run("gallery", "list", name, "--label", "Grace").stdout
+    assert "Grace" in table
+    assert "Ada" not in table
+    assert name in run("gallery", "list").stdout
+
+    removed = run("gallery", "remove", name, "--id", report["id"], "--label", "Ada")
+    assert removed.stdout == f"removed 3 faces of gallery '{name}'\n"
+    assert "no faces" in run("gallery", "list", name).stdout
+    assert run("gallery", "drop", name).exit_code == 0
+    gone = run("gallery", "drop", name)
+    assert gone.exit_code == 1
+    assert gone.stderr.startswith("error: gallery_not_found: ")
+
+
+def test_the_token_comes_from_a_file_or_the_environment(server: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    drop = ["gallery", "drop", "nobody", "--address", server]
+    without = CliRunner(env={"TOONFACE_ADMIN_TOKEN": None}).invoke(cli.main, drop)
+    assert without.stderr.startswith("error: permission_denied: ")
+    for given, option in (("wrong", ["--token-file", str(token)]), ("secret", [])):
+        allowed = CliRunner(env={"TOONFACE_ADMIN_TOKEN": given}).invoke(cli.main, [*drop, *option])
+        assert allowed.stderr.startswith("error: gallery_not_found: ")
+
+
+def test_status(run: Run, server: str) -> None:
+    shown = run("status")
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith(f"{server}: healthy, tritonserver 2.")
+    assert "gallery_admin" in shown.stdout
+    assert document(run("status", "--json"))["healthy"] is True
+
+
+def test_help_and_version_teach_without_loading_anything_heavy() -> None:
+    code = "import sys; from toonface_client.cli import main; main(['--help'], standalone_mode=False); "
+    code += "sys.exit(any(name.split('.')[0] in ('grpc', 'numpy', 'PIL', 'rich') for name in sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    for command in ("recognize", "gallery", "status", "export", "serve"):
+        assert command in shown.stdout
+    version = subprocess.run([TOONFACE, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("toonface ")
+
+
+@pytest.mark.parametrize(
+    "command", ["recognize", "status", "gallery", "gallery build", "gallery add", "gallery remove"]
+)
+def test_help_shows_an_example(run: Run, command: str) -> None:
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert f"\n    toonface {command}" in result.stdout
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy = cli._Lazy("package_that_is_not_there.cli", "Serve.", "server")
+    monkeypatch.setitem(cli._COMMANDS, "serve", lazy)
+    result = CliRunner().invoke(cli.main, ["serve"])
+    assert result.exit_code == 1
+    assert "`toonface serve` needs package_that_is_not_there" in result.stderr
+    assert "pip install 'toonface[server]'" in result.stderr
+
+
+def test_the_installed_command(server: str, folder: Path) -> None:
+    """As a user runs it: a process of its own, exit codes, nothing but JSON on standard output."""
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    ran = subprocess.run(
+        [TOONFACE, "recognize", folder, "--json", "--address", server], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 1
+    assert len(json.loads(ran.stdout)["pictures"]) == 4
+    assert ran.stderr.startswith("error: image_format_unsupported: ")
+    assert ran.stderr.count("\n") == 1

@@ -1,0 +1,77 @@
+"""What the command line reads and where it writes, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toonface_client.cli.gallery_list import read_gallery_list
+from toonface_client.cli.options import printable
+from toonface_client.cli.pictures import find_pictures, save_paths
+from toonface_contract.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_list_that_paddlex_reads(tmp_path: Path) -> None:
+    listed = write(tmp_path / "gallery.txt", "images/Chandler/Chandler00037.jpg Chandler\nimages/孫.jpg 孫悟空\n")
+    first, second = read_gallery_list(listed)
+    assert first.path == tmp_path / "images/Chandler/Chandler00037.jpg"
+    assert (first.label, first.source) == ("Chandler", "images/Chandler/Chandler00037.jpg")
+    assert first.place == f"{listed}, line 1"
+    assert second.label == "孫悟空"
+
+
+def test_a_list_with_spaces_tabs_blank_lines_and_windows_line_ends(tmp_path: Path) -> None:
+    text = "\ufeffa.jpg Grace Hopper\r\n\r\nmy pictures/b.jpg\tAda Lovelace\r\n/abs/c.jpg  Bob \r\n"
+    listed = write(tmp_path / "gallery.txt", text)
+    first, second, third = read_gallery_list(listed)
+    assert (first.label, second.label, third.label) == ("Grace Hopper", "Ada Lovelace", "Bob")
+    assert second.path == tmp_path / "my pictures/b.jpg"
+    assert third.path == Path("/abs/c.jpg")
+    assert second.place.endswith("line 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a.jpg Ada\nb.jpg\n", "line 2: 'b.jpg' has no label"),
+        (f"a.jpg {'x' * 300}\n", "line 1: the label 'xxx.*256"),
+        ("\n\n", "has no lines"),
+    ],
+)
+def test_a_malformed_list_is_refused_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read_gallery_list(write(tmp_path / "gallery.txt", text))
+
+
+def test_a_list_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "gallery.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(ConfigError, match="cannot read the gallery list"):
+        read_gallery_list(tmp_path / "gallery.txt")
+
+
+def test_pictures_are_found_in_a_stable_order(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a/z.PNG", "a/b/c.tiff", "a/notes.txt", ".thumbnails/t.png", "a/.x.jpg", "out/old.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    odd = write(tmp_path / "picture-without-suffix", "")
+    found = find_pictures([odd, tmp_path], leave_out=tmp_path / "out")
+    assert [str(each.relative) for each in found] == ["picture-without-suffix", "a/b/c.tiff", "a/z.PNG", "b.jpg"]
+
+
+def test_pictures_of_one_name_are_saved_apart(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.jpg").touch()
+    found = find_pictures([tmp_path / "one", tmp_path / "two" / "a.jpg", tmp_path / "two"])
+    saved = save_paths(found, tmp_path / "out")
+    assert [path.name for path in saved] == ["a.jpg", "a-2.jpg", "a-3.jpg"]
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert printable("Zoë\x1b[2J\n 孫\u200d悟") == "Zoë\\x1b[2J\\x0a 孫\u200d悟"
