@@ -1,4 +1,4 @@
-"""How demos of other seeds fare: the demo's own seed is chosen among those in which every answer is right.
+"""How often the demo models are right in pictures that nobody chose: the demos of many seeds, first takes only.
 
 python demo/hit_rate.py --seeds 20
 """
@@ -36,7 +36,7 @@ def main(repository: Path, seeds: int) -> None:
     with served(repository, folder / "server") as address, ToonfaceClient(address) as client:
         for seed in track(range(seeds), "demos"):
             demo = folder / f"seed-{seed}"
-            draw_demo(demo, seed)
+            draw_demo(demo, seed, {})
             gallery_list = demo / "gallery" / "gallery.txt"
             run_toonface("gallery", "build", demo.name, gallery_list, "--replace", "--address", address)
             answers = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,17 +74,27 @@ def write_gallery(cast: Cast, folder: Path, lots: np.random.Generator) -> None:
     gallery_list.write_text("".join(lines), encoding="utf-8")
 
 
-def write_pictures(cast: Cast, folder: Path, lots: np.random.Generator) -> None:
-    """Write the pictures of `PLANS`, and `expected.json`: the file, size and faces (label, box) of each."""
+def write_pictures(cast: Cast, folder: Path, seed: int, takes: Mapping[str, int]) -> None:
+    """Write the pictures of `PLANS`, and `expected.json`: the file, size and faces (label, box) of each.
+
+    Args:
+        cast: who may be in them.
+        folder: of the demo.
+        seed: of the demo; decides who is in which picture.
+        takes: by picture name, which of its takes to write; 0 where it is not named. Each take has the same characters
+            in another order, with other poses, expressions, light and background.
+    """
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
+    casting = np.random.default_rng([seed, 2])
     # Everybody is in a picture before anybody is in a second one.
     appearances = sum(plan.named for plan in PLANS)
-    order = [name for _ in range(-(-appearances // len(cast.named))) for name in lots.permutation(list(cast.named))]
+    order = [name for _ in range(-(-appearances // len(cast.named))) for name in casting.permutation(list(cast.named))]
     expected = []
-    for plan in PLANS:
+    for number, plan in enumerate(PLANS):
         labels, order = [str(name) for name in order[: plan.named]], order[plan.named :]
         labels += [STRANGER] * plan.strangers
+        lots = np.random.default_rng([seed, 3, number, takes.get(plan.name, 0)])
         lots.shuffle(labels)
         scene = _draw(plan, [cast.named.get(label, cast.stranger) for label in labels], lots)
         _save(scene.pixels, pictures / f"{plan.name}.jpg", lying=plan.lying)
