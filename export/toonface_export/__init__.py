@@ -1,1 +1,1 @@
-"""toonface export."""
+"""From PaddleX inference folders to a model repository for Triton."""

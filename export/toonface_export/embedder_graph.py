@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from toonface_contract.errors import ExportError
 from toonface_contract.names import FACE_SIZE
+from toonface_export.fused_input import fused_input
 from toonface_export.onnx_graph import build_model, constant, constants_of, copy_nodes, fold, input_names
 from toonface_export.preprocessing import Normalisation
 
@@ -31,11 +32,9 @@ def build_embedder(converted: onnx.ModelProto, normalisation: Normalisation) -> 
     if len(inputs) != 1 or len(outputs) != 1:
         raise ExportError(f"the embedder has the inputs {inputs} and the outputs {outputs}; one of each is needed")
     weights = constants_of(converted.graph)
+    pixel_nodes, pixel_constants = fused_input("faces", "normal_faces", normalisation)
     nodes = [
-        helper.make_node("Cast", ["faces"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["pixels", "pixel_factor"], ["scaled_pixels"]),
-        helper.make_node("Add", ["scaled_pixels", "pixel_offset"], ["normal_pixels"]),
-        helper.make_node("Transpose", ["normal_pixels"], ["normal_faces"], perm=[0, 3, 1, 2]),
+        *pixel_nodes,
         *copy_nodes(converted.graph.node, weights, "network/", {inputs[0]: "normal_faces", outputs[0]: "features"}),
         helper.make_node("ReduceL2", ["features"], ["norm"], axes=[1], keepdims=1),
         helper.make_node("Max", ["norm", "min_norm"], ["safe_norm"]),
@@ -48,8 +47,7 @@ def build_embedder(converted: onnx.ModelProto, normalisation: Normalisation) -> 
             nodes,
             [
                 *weights.values(),
-                constant("pixel_factor", normalisation.factor),
-                constant("pixel_offset", normalisation.offset),
+                *pixel_constants,
                 constant("min_norm", MIN_NORM),
             ],
             [helper.make_tensor_value_info("faces", TensorProto.UINT8, ["B", FACE_SIZE, FACE_SIZE, 3])],

@@ -56,23 +56,23 @@ def constant(name: str, values: object, dtype: type[np.generic] = np.float32) ->
 
 
 def copy_nodes(
-    nodes: Sequence[onnx.NodeProto], constants: Mapping[str, onnx.TensorProto], prefix: str, renames: Mapping[str, str]
+    nodes: Sequence[onnx.NodeProto], shared: Mapping[str, onnx.TensorProto], prefix: str, renames: Mapping[str, str]
 ) -> list[onnx.NodeProto]:
     """Copies of nodes under new tensor names, so that a graph may hold the same network several times.
 
     Args:
-        nodes: nodes without sub-graphs; `Constant` nodes among them are left out.
-        constants: tensors that all copies share, and that keep their names.
+        nodes: nodes without sub-graphs; `Constant` nodes among them are left out: see `constants_of`.
+        shared: tensors that all copies share, and that keep their names.
         prefix: put before every other tensor name and node name.
         renames: tensors that take exactly the name given here, such as the network's input.
     """
 
     def new_name(name: str) -> str:
-        return name if not name or name in constants else renames.get(name, prefix + name)
+        return name if not name or name in shared else renames.get(name, prefix + name)
 
     copies = []
     for node in nodes:
-        if node.output[0] in constants:
+        if node.op_type == "Constant":
             continue
         copied = onnx.NodeProto()
         copied.CopyFrom(node)

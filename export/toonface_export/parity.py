@@ -36,12 +36,13 @@ class Bound:
     meaning: str
 
 
-# Both sides compute in FP32 and differ by the order of summation alone: up to 1e-3 px, 1e-6 and 1e-7 on the six models.
-# The limits leave room for other processors, and are still far below what anybody could see in an answer.
+# Both sides compute in FP32 and differ by the order of summation alone. Measured on the six architectures, four of them
+# with random weights: at most 6e-4 px, 5e-6, 0.01 (where two boxes overlap by almost exactly the NMS's threshold, the
+# smallest difference decides) and 3e-7. The limits leave room for other processors.
 BOUNDS: Mapping[str, Bound] = {
     "box_difference_px": Bound(0.05, "largest difference of a box edge, in pixels of the detector's input"),
     "score_difference": Bound(1e-3, "largest difference of a detection score"),
-    "unmatched_share": Bound(0.01, "share of the detections that only one side made"),
+    "unmatched_share": Bound(0.02, "share of the detections that only one side made"),
     "cosine_distance": Bound(1e-5, "largest cosine distance between both sides' embeddings of one face"),
 }
 

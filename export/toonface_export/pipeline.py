@@ -32,7 +32,7 @@ class Serving(_Strict):
         pyramid_levels: for the same detectors: scales at which they look at the canvas, each half the one before.
         detection_batch: most pictures that are detected together.
         embedding_batch: most faces that are embedded together; faces of one picture beyond it are cut.
-        search_batch: most faces that are searched together.
+        search_batch: most faces that are searched together; at least `embedding_batch`, since Triton splits no request.
         batch_delay_us: microseconds that a face may wait for others to fill its batch.
         preprocess_instances: pictures that are decoded side by side.
         crop_align_instances: pictures whose faces are cut out side by side.
@@ -58,6 +58,14 @@ class Serving(_Strict):
     def _precision_is_served(self) -> Serving:
         if self.backend == "onnxruntime" and self.precision == "bf16":
             raise ValueError("precision bf16 needs backend openvino; onnxruntime computes in f32")
+        return self
+
+    @model_validator(mode="after")
+    def _search_takes_what_the_embedder_makes(self) -> Serving:
+        if self.search_batch < self.embedding_batch:
+            raise ValueError(
+                f"search_batch is {self.search_batch}; it must be at least embedding_batch, {self.embedding_batch}"
+            )
         return self
 
 

@@ -24,9 +24,6 @@ _SHELLS = "toonface_model_repository"
 def export_repository(pipeline: Pipeline, output: Path, progress: Progress, *, force: bool = False) -> dict[str, Any]:
     """Export both models of a pipeline, and write the repository that serves them.
 
-    The repository is put together beside `output` and takes its place at the end: an export that fails or is
-    interrupted leaves an older repository as it was.
-
     Args:
         pipeline: the pipeline file's content.
         output: the repository's folder. May be absent, empty, or an older repository.
@@ -42,6 +39,27 @@ def export_repository(pipeline: Pipeline, output: Path, progress: Progress, *, f
     _check_output(output, force)
     detector = export_detector(pipeline.modules.detection, pipeline.serving, progress)
     embedder = export_embedder(pipeline.modules.recognition, progress)
+    return write_repository(pipeline, detector, embedder, output.resolve(), progress)
+
+
+def write_repository(
+    pipeline: Pipeline, detector: ExportedDetector, embedder: ExportedEmbedder, output: Path, progress: Progress
+) -> dict[str, Any]:
+    """Write a repository in the place of `output`.
+
+    It is put together in a folder beside `output` and takes its place at the end: writing that fails or is interrupted
+    leaves an older repository as it was.
+
+    Args:
+        pipeline: for options and serving settings.
+        detector: the exported detector.
+        embedder: the exported embedder.
+        output: path without symbolic links of the repository's folder; what stands there is replaced.
+        progress: is told of each step.
+
+    Returns:
+        The manifest that was written to toonface.json.
+    """
     progress("write the repository")
     models = repository_models(
         Deployment(
@@ -54,13 +72,13 @@ def export_repository(pipeline: Pipeline, output: Path, progress: Progress, *, f
             serving=pipeline.serving,
         )
     )
-    output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         repository = scratch / "repository"
         _write_models(repository, models, detector, embedder)
         manifest = write_manifest(repository, describe(pipeline, detector, embedder, models))
+        progress(f"put it in its place, {output}")
         replace_folder(repository, output)
     finally:
         shutil.rmtree(scratch)
@@ -68,11 +86,11 @@ def export_repository(pipeline: Pipeline, output: Path, progress: Progress, *, f
 
 
 def _check_output(output: Path, force: bool) -> None:
-    if force or not output.exists():
+    if not output.exists():
         return
     if not output.is_dir():
-        raise ExportError(f"output {output} is a file; name a folder, or give --force to replace it")
-    if any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise ExportError(f"output {output} is not a folder; name one that is, or that is not there yet")
+    if not force and any(output.iterdir()) and not (output / MANIFEST).is_file():
         raise ExportError(
             f"output {output} is a folder that `toonface export` did not write (it holds no {MANIFEST}); "
             "name another, or give --force to replace it with all that is in it"

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from toonface_contract.errors import ExportError
+from toonface_export.families import DETECTORS, EMBEDDERS
+from toonface_export.paddle_model import PARAMETERS, PROGRAM, SETTINGS, read_paddle_model
+
+
+def test_a_whole_folder_is_read(embedder_folder: Path) -> None:
+    model = read_paddle_model(embedder_folder, known=EMBEDDERS, expected="MobileFaceNet")
+    assert model.name == "MobileFaceNet"
+    assert set(model.sha256) == {PROGRAM, PARAMETERS, SETTINGS}
+    assert model.settings["PostProcess"] == {"NormalizeFeatures": None}
+
+
+def test_the_digest_names_weights_and_program_but_not_the_settings(embedder_folder: Path) -> None:
+    def digest() -> str:
+        return read_paddle_model(embedder_folder, known=EMBEDDERS).digest
+
+    first = digest()
+    with (embedder_folder / SETTINGS).open("a") as file:
+        file.write("# a remark\n")
+    assert digest() == first
+    for name in (PARAMETERS, PROGRAM):
+        with (embedder_folder / name).open("ab") as file:
+            file.write(b" ")
+        assert digest() != first
+        first = digest()
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"nowhere is not a folder; model_dir must name"):
+        read_paddle_model(tmp_path / "nowhere", known=DETECTORS)
+
+
+@pytest.mark.parametrize("name", [PROGRAM, PARAMETERS, SETTINGS])
+def test_a_missing_file_is_named(detector_folder: Path, name: str) -> None:
+    (detector_folder / name).unlink()
+    with pytest.raises(ExportError, match=f"{name} is missing; an inference folder holds"):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+@pytest.mark.parametrize("name", [PROGRAM, PARAMETERS, SETTINGS])
+def test_an_empty_file_is_named(detector_folder: Path, name: str) -> None:
+    (detector_folder / name).write_bytes(b"")
+    with pytest.raises(ExportError, match=f"{name} is empty"):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+def test_the_format_of_paddle_2_is_named(detector_folder: Path) -> None:
+    (detector_folder / PROGRAM).rename(detector_folder / "inference.pdmodel")
+    with pytest.raises(ExportError, match=r"inference.pdmodel, the format of Paddle 2"):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("- a list", "holds list, not the mapping"),
+        ("mode: paddle", "has no Global.model_name; known here are"),
+        ("Global: {model_name: 3}", "has no Global.model_name"),
+        ("Global: {model_name: YOLOX-S}", "Global.model_name is 'YOLOX-S'; known here are PP-YOLOE_plus-S_face"),
+    ],
+)
+def test_wrong_settings_are_refused(detector_folder: Path, settings: str, message: str) -> None:
+    (detector_folder / SETTINGS).write_text(settings)
+    with pytest.raises(ExportError, match=message):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+def test_an_embedder_is_no_detector(embedder_folder: Path) -> None:
+    with pytest.raises(ExportError, match=r"'MobileFaceNet'; known here are PP-YOLOE_plus-S_face, .*BlazeFace-FPN-SSH"):
+        read_paddle_model(embedder_folder, known=DETECTORS)
+
+
+def test_another_model_than_the_pipeline_file_names(detector_folder: Path) -> None:
+    settings = yaml.safe_load((detector_folder / SETTINGS).read_text())
+    settings["Global"]["model_name"] = "BlazeFace"
+    (detector_folder / SETTINGS).write_text(yaml.safe_dump(settings))
+    with pytest.raises(ExportError, match=r"is 'BlazeFace', but the pipeline file asks for 'BlazeFace-FPN-SSH'"):
+        read_paddle_model(detector_folder, known=DETECTORS, expected="BlazeFace-FPN-SSH")

@@ -1,0 +1,103 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from toonface_contract.errors import ConfigError
+from toonface_contract.options import RecognitionOptions
+from toonface_export.pipeline import Pipeline, Serving, read_pipeline
+
+
+def _read(folder: Path, content: Any) -> Pipeline:
+    path = folder / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return read_pipeline(path)
+
+
+def test_paddlex_keys_alone_are_enough(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    del pipeline_content["Serving"]
+    pipeline = _read(tmp_path, pipeline_content)
+    assert pipeline.serving == Serving()
+    assert pipeline.modules.detection.model_name == "BlazeFace-FPN-SSH"
+
+
+def test_thresholds_become_the_defaults_of_requests(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content |= {"det_threshold": 0.25, "rec_threshold": 0.75, "rec_topk": 3}
+    options = _read(tmp_path, pipeline_content).options
+    assert options == RecognitionOptions(det_threshold=0.25, rec_threshold=0.75, topk=3)
+
+
+@pytest.mark.parametrize(("written", "read"), [("None", None), (None, None), ("galleries/mine", "galleries/mine")])
+def test_the_index_may_be_the_word_none(
+    tmp_path: Path, pipeline_content: dict[str, Any], written: str | None, read: str | None
+) -> None:
+    pipeline_content["index"] = written
+    assert _read(tmp_path, pipeline_content).index == read
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["SubModules"]["Detection"]["model_dir"] = "mine/detector"
+    pipeline = _read(tmp_path, pipeline_content)
+    assert pipeline.modules.detection.model_dir == tmp_path / "mine/detector"
+    assert pipeline.modules.recognition.model_dir.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("Servng",), {}, "Servng is not known .known here are pipeline_name, index"),
+        (("Serving", "queue"), 3, "Serving.queue is not known .known here are backend, precision"),
+        (
+            ("SubModules", "Detection", "threshold"),
+            3,
+            "SubModules.Detection.threshold is not known .known here are mod",
+        ),
+        (("SubModules", "Detection", "model_dir"), None, "model_dir is null, for which PaddleX would download"),
+        (("SubModules", "Recognition"), None, "SubModules.Recognition Input should be"),
+        (("pipeline_name",), "OCR", "pipeline_name Input should be 'face_recognition'"),
+        (("det_threshold",), 1.5, "det_threshold Input should be less than or equal to 1"),
+        (("rec_topk",), 0, "rec_topk Input should be greater than or equal to 1"),
+        (("Serving", "canvas"), [640], "Serving.canvas"),
+        (("Serving", "pyramid_levels"), 0, "Serving.pyramid_levels Input should be greater"),
+        (("Serving", "backend"), "tensorflow", "Serving.backend Input should be 'openvino' or 'onnxruntime'"),
+        (("Serving",), {"backend": "onnxruntime", "precision": "bf16"}, "precision bf16 needs backend openvino"),
+        (("Serving",), {"search_batch": 32}, "search_batch is 32; it must be at least embedding_batch, 64"),
+    ],
+)
+def test_each_wrong_key_is_named(
+    tmp_path: Path, pipeline_content: dict[str, Any], place: tuple[str, ...], value: Any, message: str
+) -> None:
+    target = pipeline_content
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    with pytest.raises(ConfigError, match=message):
+        _read(tmp_path, pipeline_content)
+
+
+@pytest.mark.parametrize("content", [None, "text", ["a", "list"]])
+def test_a_file_of_something_else(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(ConfigError, match=r"pipeline.yaml: Input should be"):
+        _read(tmp_path, content)
+
+
+def test_a_file_that_is_not_yaml(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match=r"pipeline.yaml is not YAML"):
+        read_pipeline(tmp_path / "pipeline.yaml")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_pipeline(tmp_path / "pipeline.yaml")
+
+
+def test_the_backend_can_be_overridden_but_not_beyond_what_it_can(
+    tmp_path: Path, pipeline_content: dict[str, Any]
+) -> None:
+    pipeline_content["Serving"] = {"precision": "bf16", "threads": 2}
+    pipeline = _read(tmp_path, pipeline_content)
+    assert pipeline.with_backend("openvino").serving.threads == 2
+    with pytest.raises(ConfigError, match="backend onnxruntime: precision bf16 needs backend openvino"):
+        pipeline.with_backend("onnxruntime")

@@ -1,0 +1,152 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from export_helpers import Exported
+
+from toonface_contract.errors import ExportError
+from toonface_export.families import EMBEDDERS
+from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
+from toonface_export.pipeline import Module, Pipeline
+from toonface_export.repository import export_repository, write_repository
+from toonface_export.swap import replace_folder
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _with_detector(pipeline: Pipeline, folder: Path) -> Pipeline:
+    module = Module(model_name="BlazeFace-FPN-SSH", model_dir=folder)
+    return pipeline.model_copy(update={"modules": pipeline.modules.model_copy(update={"detection": module})})
+
+
+def _older_repository(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "toonface.json").write_text("{}")
+    (folder / "old").write_text("old")
+    return folder
+
+
+def test_the_repository_holds_every_model(exported: Exported) -> None:
+    graphs, stages = (
+        ("face_detection", "face_embedding"),
+        ("preprocess", "crop_align", "gallery_search", "gallery_admin"),
+    )
+    ensembles = ("face_recognition", "face_features")
+    expected = {f"{name}/config.pbtxt" for name in graphs + stages + ensembles} | {"toonface.json"}
+    expected |= {f"{name}/1/model.onnx" for name in graphs} | {f"{name}/1/model.py" for name in stages}
+    assert set(_files(exported.path)) == expected
+    assert all((exported.path / name / "1").is_dir() for name in ensembles)
+
+
+def test_the_manifest_tells_what_is_in_it_and_where_it_came_from(exported: Exported) -> None:
+    manifest = json.loads((exported.path / "toonface.json").read_text())
+    assert manifest == json.loads(json.dumps(exported.manifest))
+    assert manifest["files"] == {
+        name: sha256_of(exported.path / name) for name in _files(exported.path) if name != "toonface.json"
+    }
+    source = exported.pipeline.modules.recognition.model_dir
+    assert manifest["recogniser"]["source"][PARAMETERS] == sha256_of(source / PARAMETERS)
+    assert manifest["detector"]["source"].keys() >= {PROGRAM, PARAMETERS}
+    assert manifest["embedder"] == read_paddle_model(source, known=EMBEDDERS).digest
+    assert manifest["models"]["face_embedding"]["outputs"] == {"embedding": ["FP32", [128]]}
+    assert manifest["detector"]["nms"]["iou_threshold"] == 0.3
+
+
+def test_progress_tells_each_step_of_both_models(exported: Exported) -> None:
+    assert len(exported.steps) == 8
+    assert sum("compare with Paddle" in step for step in exported.steps) == 2
+
+
+def test_exporting_again_gives_the_same_bytes_and_leaves_nothing_else(exported: Exported, tmp_path: Path) -> None:
+    output = _older_repository(tmp_path / "repository")
+    export_repository(exported.pipeline, output, lambda step: None)
+    assert _files(output) == _files(exported.path)
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_failed_export_leaves_the_old_repository(
+    demo_pipeline: Pipeline, detector_folder: Path, tmp_path: Path
+) -> None:
+    output = _older_repository(tmp_path / "repository")
+    (detector_folder / PROGRAM).write_text("{}")
+    before = _files(output)
+    with pytest.raises(ExportError, match="0 multiclass_nms3 operations"):
+        export_repository(_with_detector(demo_pipeline, detector_folder), output, lambda step: None)
+    assert _files(output) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"repository", "detector"}
+
+
+def test_writing_that_is_interrupted_leaves_the_old_repository(exported: Exported, tmp_path: Path) -> None:
+    output = _older_repository(tmp_path / "repository")
+    before = _files(output)
+
+    def interrupt(step: str) -> None:
+        if step.startswith("put it in its place"):
+            assert len(list(tmp_path.iterdir())) == 2  # the new one is complete, beside the old
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_repository(exported.pipeline, exported.detector, exported.embedder, output, interrupt)
+    assert _files(output) == before
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_folder_of_something_else_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(
+        ExportError, match=r"did not write \(it holds no toonface.json\); name another, or give --force"
+    ):
+        export_repository(demo_pipeline, tmp_path, lambda step: None)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="file is not a folder; name one"):
+        export_repository(demo_pipeline, tmp_path / "file", lambda step: None, force=True)
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    new, target = tmp_path / "new", tmp_path / "target"
+    for folder in (new, target):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "file").write_text(folder.name)
+    replace_folder(new, target)
+    assert _files(target) == {"deep/file": b"new"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_takes_a_free_place(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    replace_folder(new, tmp_path / "target")
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+
+
+def test_a_refused_exchange_leaves_both_as_they_were(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "nothing", target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path("/tmp").stat().st_dev,  # noqa: S108
+    reason="needs a second file system",
+)
+def test_another_file_system_is_refused_and_the_target_kept(tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm") / f"toonface-{tmp_path.name}"  # noqa: S108
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "file").write_text("kept")
+    elsewhere.mkdir()
+    try:
+        with pytest.raises(OSError, match="cross-device"):
+            replace_folder(elsewhere, target)
+    finally:
+        shutil.rmtree(elsewhere)
+    assert _files(target) == {"file": b"kept"}
