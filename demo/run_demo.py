@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -37,8 +36,6 @@ console = Console()
 @click.option("--demo", type=click.Path(path_type=Path), default=DEMO, help="Folder of the gallery and the pictures.")
 def main(repository: Path, demo: Path) -> None:
     """Serve the demo models and recognise the demo's characters; ends with 1 if any answer is wrong."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     started = time.monotonic()
     try:
         right, total = run(repository, demo)

@@ -31,6 +31,8 @@ def served(repository: Path, folder: Path) -> Iterator[str]:
     Raises:
         DemoFailed: the server did not become ready, or did not drain; the message ends with its last lines.
     """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))  # so that the server is stopped then, too
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready.json", folder / "server.log"
     ready.unlink(missing_ok=True)

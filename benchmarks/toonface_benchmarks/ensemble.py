@@ -119,7 +119,6 @@ def measure(
     concurrencies: Sequence[int],
     rounds: int,
     seconds: float,
-    precision: str,
     progress: Callable[[str], None],
 ) -> EnsembleReport:
     """Start a server, and compare it with the ceiling.
@@ -131,7 +130,6 @@ def measure(
         concurrencies: numbers of callers.
         rounds: runs of each side at each concurrency, in turns.
         seconds: of each run.
-        precision: OpenVINO's precision on both sides, `f32` or `bf16`.
         progress: told what is going on.
     """
     with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
@@ -142,7 +140,7 @@ def measure(
         galleries = LiveGalleries(store, enrolled.embedder, enrolled.dimension)
         galleries.start()
         try:
-            ceiling = InProcess(opened, galleries, RecognitionOptions(gallery=GALLERY), precision)
+            ceiling = InProcess(opened, galleries, RecognitionOptions(gallery=GALLERY))
             with ToonfaceClient(server.address, timeout=60) as client:
 
                 def ask(picture: bytes) -> object:

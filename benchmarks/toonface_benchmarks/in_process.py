@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from toonface_ensemble.matching import Identities, Matches, Probes, identify
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
 from toonface_gallery.live import LiveGalleries
-from toonface_server.cpus import usable_cpus
+from toonface_server.cpus import bf16_pays, usable_cpus
 from toonface_server.repository import Repository
 
 Run = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
@@ -33,12 +35,9 @@ class InProcess:
         repository: as exported.
         galleries: started, over the store that the server uses too.
         options: of every request.
-        precision: OpenVINO's INFERENCE_PRECISION_HINT, `f32` or `bf16`: the one that the server runs in.
     """
 
-    def __init__(
-        self, repository: Repository, galleries: LiveGalleries, options: RecognitionOptions, precision: str
-    ) -> None:
+    def __init__(self, repository: Repository, galleries: LiveGalleries, options: RecognitionOptions) -> None:
         settings = {name: _parameters(repository, name) for name in (PREPROCESS, CROP_ALIGN, GALLERY_SEARCH)}
         self._detector_input = DetectorInput.model_validate_json(settings[PREPROCESS]["detector_input"])
         self._nms = NmsParameters.model_validate_json(settings[CROP_ALIGN]["nms"])
@@ -46,8 +45,8 @@ class InProcess:
         defaults = RecognitionOptions(**json.loads(settings[GALLERY_SEARCH]["options"]))
         self._options = defaults.with_parameters({"gallery": options.gallery})
         self._galleries = galleries
-        self._detect = _compile(repository, FACE_DETECTION, ("boxes", "scores"), precision)
-        self._embed = _compile(repository, FACE_EMBEDDING, ("embedding",), precision)
+        self._detect = _compile(repository, FACE_DETECTION, ("boxes", "scores"))
+        self._embed = _compile(repository, FACE_EMBEDDING, ("embedding",))
 
     def recognize(self, image: bytes) -> Identities:
         """All that the ensemble does with one encoded picture. Safe to call from several threads."""
@@ -76,7 +75,7 @@ def _parameters(repository: Repository, model: str) -> dict[str, str]:
     return {name: value.string_value for name, value in repository.configs[model].parameters.items()}
 
 
-def _compile(repository: Repository, model: str, outputs: tuple[str, ...], precision: str) -> Run:
+def _compile(repository: Repository, model: str, outputs: tuple[str, ...]) -> Run:
     config: Any = repository.configs[model]
     settings = _parameters(repository, model)
     (name,) = (tensor.name for tensor in config.input)
@@ -87,17 +86,36 @@ def _compile(repository: Repository, model: str, outputs: tuple[str, ...], preci
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         return lambda batch: session.run(list(outputs), {name: batch})
     if config.backend == "openvino":
-        path = repository.path / model / "1" / (config.default_model_filename or "model.xml")
-        properties = {
-            "INFERENCE_NUM_THREADS": int(settings.get("INFERENCE_NUM_THREADS", 0)) or usable_cpus(),
-            "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": settings.get("PERFORMANCE_HINT", "LATENCY"),
-        }
-        compiled = ov.Core().compile_model(str(path), "CPU", properties)
-
-        def run(batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-            results = compiled.create_infer_request().infer({name: batch}, share_inputs=True)
-            return [results[output] for output in outputs]
-
-        return run
+        return _openvino(
+            repository.path / model / "1" / (config.default_model_filename or "model.xml"), settings, outputs
+        )
     raise ConfigError(f"model {model} is for the backend {config.backend!r}, which runs in Triton only")
+
+
+def _openvino(path: Path, settings: Mapping[str, str], outputs: tuple[str, ...]) -> Run:
+    """As the server's own backend does it: compiled for one row, a batch row by row."""
+    precision = settings.get("INFERENCE_PRECISION_HINT", "auto")
+    if precision == "auto":
+        precision = "bf16" if bf16_pays(Path("/proc/cpuinfo").read_text()) else "f32"
+    core = ov.Core()
+    network = core.read_model(path)
+    network.reshape({tensor.any_name: [1, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
+    properties = {
+        "INFERENCE_NUM_THREADS": int(settings.get("INFERENCE_NUM_THREADS", 0)) or usable_cpus(),
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": settings.get("PERFORMANCE_HINT", "LATENCY"),
+        "ENABLE_CPU_PINNING": False,
+    }
+    compiled = core.compile_model(network, "CPU", properties)
+    callers = threading.local()
+
+    def run(batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        if not hasattr(callers, "request"):
+            callers.request = compiled.create_infer_request()
+        rows = []
+        for row in range(len(batch)):
+            results = callers.request.infer([batch[row : row + 1]], share_inputs=True)
+            rows.append([results[output].copy() for output in outputs])
+        return [np.concatenate(tensors) for tensors in zip(*rows, strict=True)]
+
+    return run

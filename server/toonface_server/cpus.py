@@ -1,4 +1,4 @@
-"""How many CPUs there are to use."""
+"""How many CPUs there are to use, and what they are good at."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def quota_cpus(root: Path) -> int | None:
         return None
     # Without a limit the quota is "max" in version 2 and -1 in version 1.
     return math.ceil(int(quota) / int(period)) if quota.isdecimal() else None
+
+
+def bf16_pays(cpuinfo: str) -> bool:
+    """Whether bf16 is faster than f32 on this processor: with AMX, and with AVX512-BF16 on AMD.
+
+    On an Intel processor with AVX512-BF16 and no AMX, both networks of the demo and a ResNet50 took 1.4 to 1.7 times as
+    long in bf16; on AMD they took half as long.
+
+    Args:
+        cpuinfo: text of /proc/cpuinfo.
+    """
+    words = set(cpuinfo.split())
+    return "amx_bf16" in words or ("avx512_bf16" in words and "AuthenticAMD" in words)

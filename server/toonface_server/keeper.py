@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tritonclient.utils import InferenceServerException
 
 from toonface_contract.errors import ServerError
-from toonface_server.canary import Canary, Verdict
+from toonface_server.canary import Canary, Verdict, stage_canary
 from toonface_server.control import Control
 from toonface_server.events import Reporter
 from toonface_server.repository import Repository
@@ -22,6 +22,7 @@ MAX_REPAIRS = 3
 REPAIR_WINDOW_SECONDS = 60.0
 MAX_WRONG_ANSWERS = 3
 RELOAD_PAUSE_SECONDS = 1.0
+MAX_PROBE_SECONDS = 10.0
 
 
 class Keeper:
@@ -112,6 +113,7 @@ class Keeper:
 
     async def _watch_answers(self, canary: Canary, canary_seconds: float, hang_seconds: float) -> None:
         """Ask again and again. Only silence while a stage finishes nothing is hanging: a busy server moves on."""
+        patience = canary.patience * hang_seconds
         wrong = 0
         silent_since: float | None = None
         before: dict[str, int] = {}
@@ -121,11 +123,11 @@ class Keeper:
             try:
                 if silent_since is None:
                     silent_since, before = time.monotonic(), await self._control.executions()
-                verdict = await canary.ask(hang_seconds)
-                if verdict.kind == "refused" and time.monotonic() - silent_since < hang_seconds:
+                verdict = await canary.ask(patience)
+                if verdict.kind == "refused" and time.monotonic() - silent_since < patience:
                     continue
                 if verdict.kind == "refused":
-                    verdict = self._find_hanging(canary, before, await self._control.executions())
+                    verdict = await self._find_hanging(canary, before, min(hang_seconds, MAX_PROBE_SECONDS))
             except InferenceServerException as error:
                 verdict = Verdict("wrong", error.message())
             silent_since = None
@@ -135,12 +137,19 @@ class Keeper:
             if verdict.kind == "dead":
                 self._end(verdict, stages)
 
-    def _find_hanging(self, canary: Canary, before: dict[str, int], now: dict[str, int]) -> Verdict:
-        """The first stage on the canary's way that has finished nothing; those behind it have had nothing to do."""
+    async def _find_hanging(self, canary: Canary, before: dict[str, int], seconds: float) -> Verdict:
+        """The stage on the canary's way that has finished nothing, and does not answer when it is asked alone."""
+        now = await self._control.executions()
         for stage in self._repository.pipeline(canary.model):
-            if now.get(stage) == before.get(stage):
+            if now.get(stage) != before.get(stage):
+                continue
+            probe = stage_canary(self._control.client, stage, self._repository.configs[stage])
+            verdict = await probe.ask(seconds)
+            if verdict.kind == "refused":
                 return Verdict("dead", "it finishes no request", stage)
-        self._reporter.event("slow", f"{canary.model} is too busy to answer, though every stage moves", level="warning")
+            if verdict.kind == "dead":
+                return verdict
+        self._reporter.event("slow", f"{canary.model} is too busy to answer, though no stage hangs", level="warning")
         return Verdict("refused")
 
     def _end(self, verdict: Verdict, asked: list[StageProcess]) -> None:

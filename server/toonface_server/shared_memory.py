@@ -7,6 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import triton_to_np_dtype
+
 from toonface_contract.errors import ServerError
 from toonface_contract.names import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from toonface_server.repository import Repository
@@ -14,8 +18,6 @@ from toonface_server.runtime import SHARED_MEMORY
 
 # Region that the Python backend makes for each instance at its start (its `shm-default-byte-size`).
 _REGION_BYTES = 1024 * 1024
-# Bytes of one element by Triton's data type; strings are counted as one encoded picture.
-_ELEMENT_BYTES = {"TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_INT32": 4, "TYPE_FP32": 4, "TYPE_INT64": 8}
 _PICTURE_BYTES = 3 * MAX_IMAGE_PIXELS
 
 
@@ -40,15 +42,14 @@ def shared_memory_need(repository: Repository, stub_backends: set[str]) -> tuple
 
 
 def _tensor_bytes(config: Any, tensor: Any) -> int:
-    name = type(config).DESCRIPTOR.fields_by_name["input"].message_type.fields_by_name["data_type"].enum_type
-    data_type = name.values_by_number[tensor.data_type].name
-    if data_type == "TYPE_STRING":
+    kind = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+    if kind == "STRING":
         return MAX_IMAGE_BYTES if tensor.name == "image" else 0
+    element = np.dtype(triton_to_np_dtype(kind)).itemsize
     # A picture is the only tensor of which more than one dimension is open; others are small.
     if list(tensor.dims).count(-1) > 1:
-        return _PICTURE_BYTES * _ELEMENT_BYTES.get(data_type, 8)
-    elements = math.prod(abs(dimension) for dimension in tensor.dims)
-    return int(elements * max(config.max_batch_size, 1) * _ELEMENT_BYTES.get(data_type, 8))
+        return _PICTURE_BYTES * element
+    return int(math.prod(abs(size) for size in tensor.dims) * max(config.max_batch_size, 1) * element)
 
 
 def check_shared_memory(need: tuple[int, int], folder: Path = SHARED_MEMORY) -> str:

@@ -77,10 +77,11 @@ def test_a_drain_is_cut_when_its_time_is_over(repository: Path, tmp_path: Path) 
         assert traces.alive() == [] and traces.regions() == []
 
 
-def test_a_server_with_a_dead_stage_ends(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["gallery_search", "gallery_admin"])
+def test_a_server_with_a_dead_stage_ends(repository: Path, tmp_path: Path, model: str) -> None:
     with served(repository, tmp_path) as server:
         traces = _Traces(server)
-        server.stage("gallery_search").kill()
+        server.stage(model).kill()
         assert server.stop() == 0
         assert traces.alive() == [] and traces.regions() == []
 

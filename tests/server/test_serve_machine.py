@@ -19,7 +19,7 @@ from toonface_server.binary import (
     missing_backends,
     server_environment,
 )
-from toonface_server.cpus import quota_cpus, usable_cpus
+from toonface_server.cpus import bf16_pays, quota_cpus, usable_cpus
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,19 @@ def test_affinity_limits_the_cpus() -> None:
     )
     assert printed.stdout.strip() == "1"
     assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "pays"),
+    [
+        ("GenuineIntel", "avx512f avx512_bf16", False),
+        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16", True),
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+    ],
+)
+def test_bf16_is_taken_where_it_was_measured_to_be_faster(vendor: str, flags: str, pays: bool) -> None:
+    assert bf16_pays(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags} sse\n") is pays
 
 
 def _installed(folder: Path, *backends: str) -> Path:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from small_repository import STAGES, Served, command, expected, served, wait_until
+from small_repository import STAGES, Served, command, expected, served, wait_until, write_manifest
+from tritonclient.grpc import InferInput
 from tritonclient.utils import InferenceServerException
 
 
@@ -66,6 +69,19 @@ def test_a_stage_that_never_returns_is_replaced(server: Served) -> None:
     assert "stage preprocess hangs" in server.log_text
 
 
+def test_an_idle_stage_is_left_alone_while_another_is_busy(server: Served) -> None:
+    """The canary waits behind slow requests to the first stage alone; those behind it see none of them."""
+    pids = {stage: server.stage(stage).pid for stage in STAGES}
+    client = server.client
+    tensor = InferInput("image", [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([b"xx"], dtype=np.object_))
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(8):
+            threads.submit(client.infer, "preprocess", [tensor], parameters={"sleep_ms": 2000})
+        wait_until(lambda: "too busy to answer" in server.log_text)
+    assert {stage: server.stage(stage).pid for stage in STAGES} == pids
+
+
 def test_a_slow_stage_is_left_alone(server: Served) -> None:
     pid = server.stage("preprocess").pid
     assert server.ask(sleep_ms=2500) == expected(2)
@@ -95,12 +111,20 @@ def test_a_stage_that_dies_again_and_again_ends_the_server(repository: Path, tmp
         assert "stage preprocess failed 4 times within" in server.log_text
 
 
-def test_a_stage_that_cannot_start_says_why(repository: Path, tmp_path: Path) -> None:
-    from small_repository import write_manifest
-
+def test_a_stage_that_cannot_start_says_why(repository: Path) -> None:
     (repository / "gallery_search" / "1" / "model.py").write_text("import no_such_package\n")
     write_manifest(repository)
     ended = subprocess.run(command(repository), capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert "pip install 'toonface[server]'" in ended.stderr
     assert "no_such_package" in ended.stderr
+
+
+def test_a_parameter_that_openvino_does_not_know_is_named(repository: Path) -> None:
+    config = repository / "face_embedding" / "config.pbtxt"
+    parameter = 'parameters { key: "INFERENCE_PRECISION_HINT" value { string_value: "int3" } }\n'
+    config.write_text(config.read_text() + parameter)
+    write_manifest(repository)
+    ended = subprocess.run(command(repository), capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "parameter INFERENCE_PRECISION_HINT is 'int3'; it must be one of auto, f32, bf16" in ended.stderr

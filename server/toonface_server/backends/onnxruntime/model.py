@@ -54,7 +54,8 @@ def session_options(model: Model) -> ort.SessionOptions:
     options.enable_mem_pattern = bool(model.number("enable_mem_pattern", default=1))
     level = int(model.config.get("optimization", {}).get("graph", {}).get("level", 0))
     options.graph_optimization_level = _GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
-    # Threads that wait by spinning take the CPU from the other stages, which run at the same time.
+    # Threads that wait by spinning take the CPU from the other stages, which run at the same time: without it,
+    # detection and embedding side by side on two CPUs did 1.3 to 2 times as much.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
