@@ -123,7 +123,7 @@ def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds:
         return
     table = Table("what", "value", title="Start-up, memory, repair")
     table.add_row("ready", f"{report.ready_seconds:.1f} s")
-    table.add_row("first right answer", f"{report.first_answer_seconds:.1f} s")
+    table.add_row("first answer to a client", f"{report.first_answer_seconds:.1f} s")
     table.add_row("memory, idle", f"{report.idle_mb:.0f} MB")
     table.add_row("memory, peak under load", f"{report.peak_mb:.0f} MB")
     for stage, seconds_missed in report.repair_seconds.items():

@@ -92,10 +92,10 @@ def _peak_memory(memory: Callable[[], int], work: Callable[[], None]) -> int:
 
 
 def _repair_seconds(address: str, triton: int, stage: str, picture: bytes) -> float:
-    """Kill a stage, and ask without the client's own retries until an answer is right."""
+    """Kill all processes of a stage, and ask without the client's own retries until an answer is right."""
     with ToonfaceClient(address, timeout=10, retry=RetryPolicy(attempts=1)) as client:
-        (victim,) = (found for found in stage_processes(triton) if found.model == stage)
-        victim.kill()
+        for victim in (found for found in stage_processes(triton) if found.model == stage):
+            victim.kill()
         start = time.perf_counter()
         while True:
             try:
