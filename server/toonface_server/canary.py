@@ -30,12 +30,13 @@ class Verdict:
 
     Attributes:
         kind: `right`: it was answered. `refused`: the queue is full or the request ran out of time, which may be load
-            as well as a stage that hangs. `dead`: a stage's process has died or does not react. `wrong`: anything else.
+            as well as a stage that hangs. `hangs`: it was found to be that. `dead`: Triton says that a stage's process
+            has died, or gave no sign of life for a second. `wrong`: anything else.
         message: the answer's error; empty when right.
-        stage: the dead stage's model.
+        stage: the model that is dead or hangs.
     """
 
-    kind: Literal["right", "refused", "dead", "wrong"]
+    kind: Literal["right", "refused", "hangs", "dead", "wrong"]
     message: str = ""
     stage: str = ""
 

@@ -23,6 +23,10 @@ class Key:
     value: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
 
+# gRPC's own pauses between attempts to connect grow to seconds while a server starts.
+_CHANNEL = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
+
+
 class Control:
     """Calls to one running tritonserver, over gRPC.
 
@@ -32,7 +36,7 @@ class Control:
     """
 
     def __init__(self, address: str, key: Key) -> None:
-        self.client: Any = aio.InferenceServerClient(address)
+        self.client: Any = aio.InferenceServerClient(address, channel_args=_CHANNEL)
         self._headers = {f"triton-grpc-protocol-{key.name}": key.value}
 
     async def __aenter__(self) -> Self:

@@ -26,12 +26,12 @@ async def drain(control: Control, models: tuple[str, ...], reporter: Reporter, s
         Whether every request finished.
     """
     entries = tuple(model for model in ENTRY_MODELS if model in models)
-    reporter.event("draining", f"draining: no new requests, up to {seconds:g} s for those accepted")
     waiting: list[str] = list(entries)
     try:
         async with asyncio.timeout(seconds):
             for model in entries:
                 await control.unload(model)
+            reporter.event("draining", f"draining: no new requests, up to {seconds:g} s for those accepted")
             while waiting := await control.unloading(entries):
                 await asyncio.sleep(_LOOK_SECONDS)
     except (TimeoutError, InferenceServerException) as error:

@@ -115,6 +115,7 @@ class Keeper:
         """Ask again and again. Only silence while a stage finishes nothing is hanging: a busy server moves on."""
         patience = canary.patience * hang_seconds
         wrong = 0
+        suspected = ""
         silent_since: float | None = None
         before: dict[str, int] = {}
         while True:
@@ -134,8 +135,10 @@ class Keeper:
             wrong = wrong + 1 if verdict.kind == "wrong" else 0
             if wrong == MAX_WRONG_ANSWERS:
                 raise ServerError(f"{canary.model} failed {wrong} canary requests in a row: {verdict.message}")
-            if verdict.kind == "dead":
+            # A machine that has no time left may keep a stage from giving signs of life: once is not enough.
+            if verdict.kind == "hangs" or (verdict.kind == "dead" and verdict.stage == suspected):
                 self._end(verdict, stages)
+            suspected = verdict.stage
 
     async def _find_hanging(self, canary: Canary, before: dict[str, int], seconds: float) -> Verdict:
         """The stage on the canary's way that has finished nothing, and does not answer when it is asked alone."""
@@ -146,7 +149,7 @@ class Keeper:
             probe = stage_canary(self._control.client, stage, self._repository.configs[stage])
             verdict = await probe.ask(seconds)
             if verdict.kind == "refused":
-                return Verdict("dead", "it finishes no request", stage)
+                return Verdict("hangs", "it finishes no request", stage)
             if verdict.kind == "dead":
                 return verdict
         self._reporter.event("slow", f"{canary.model} is too busy to answer, though no stage hangs", level="warning")

@@ -21,14 +21,21 @@ _STAGE_LEVELS: dict[str, Level] = {"WARNING": "warning", "ERROR": "error", "CRIT
 # Rows of the tables that Triton draws at its start; what they say about failures is also logged as errors.
 _TABLE = re.compile(r"\+[-+]*\+|\|.*\|")
 
-# On a machine without a GPU these come with every start and mean nothing.
+# What comes with every start on a machine without a GPU, and what repeats other lines or this package's own.
 _NOISE = re.compile(
     r"CUDA driver version is insufficient|CUDA memory pool disabled|CudaDriverHelper has not been initialized"
     r"|no pinned memory pool|Unable to allocate pinned system memory|Failed to initialize NVML"
     r"|DCGM (unable|initialization)|Collecting CPU metrics|TRITONBACKEND_ModelInstance(Initialize|Finalize)"
     r"|Timeout \d+: Found \d+|^loading: |^successfully (un)?loaded |^Started |^Signal \(\d+\) received"
     r"|^Waiting for in-flight requests to complete|^All models are stopped|^Non-graceful termination detected"
+    # A model that cannot be loaded is reported five times; "failed to load ... version" is the whole story.
+    r"|^failed to load '[^']+'$|depends on '[^']+' which has no loaded version|^Failed to initialize Python stub"
+    r"|^ERROR: Failed to create instance|^(error: creating server: .* )?load failed for model"
+    r"|^At:$|^;$|^ +(<frozen .*|/\S+)\(\d+\): "
 )
+
+# Frames of Python's own import, in the tracebacks that the Python backend writes.
+_IMPORT_FRAMES = re.compile(r"^ +<frozen importlib.*\n?", re.MULTILINE)
 
 _REMEDIES = (
     (
@@ -50,7 +57,7 @@ _REMEDIES = (
         re.compile(
             r"unable to find backend library for backend '(?P<name>[^']+)'|backend '(?P<other>[^']+)' not found", re.I
         ),
-        "this tritonserver lacks a backend that the repository was exported for: export it again with another target",
+        "this tritonserver lacks a backend that the repository was exported for: export it again for another",
     ),
     (
         re.compile(r"Stub process '(?P<name>[^']+)' is not healthy"),
@@ -105,7 +112,7 @@ def remedy(message: str) -> str:
 def _unquoted(message: str) -> str:
     if message.startswith('"') and message.endswith('"'):
         try:
-            return str(json.loads(message, strict=False)).strip()
+            return _IMPORT_FRAMES.sub("", str(json.loads(message, strict=False))).strip()
         except ValueError:
             return message.strip('"')
     return message.strip()

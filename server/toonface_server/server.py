@@ -49,27 +49,27 @@ async def _serve(options: ServeOptions, reporter: Reporter) -> None:
         launch = _prepare(options, reporter, runtime)
         reporter.event("starting", f"starting {launch.executable} over {launch.repository.path}")
         triton = await Triton.start(launch, runtime, reporter.line)
-        exit_seconds = _HURRIED_EXIT_SECONDS
         ready_file = ReadyFile(options.ready_file, {"host": options.host, **launch.ports.as_dict(), "pid": os.getpid()})
+        exit_seconds = _HURRIED_EXIT_SECONDS
         try:
             async with Control(f"{options.host}:{launch.ports.grpc}", launch.key) as control:
                 asked = canaries(control.client, launch.models)
                 starting = _right_answers(control, asked, options.start_seconds)
-                if not await _first(starting, stop.once(), triton.died()):
-                    return
-                ready_file.set(True)
-                reporter.ready(options.host, launch.ports.as_dict(), time.monotonic() - began)
-                keeper = Keeper(triton.pid, control, launch.repository, reporter, ready_file.set)
-                keeping = keeper.keep(asked, options.canary_seconds, options.hang_seconds)
-                await _first(keeping, stop.once(), triton.died())
-                ready_file.set(False)
-                draining = drain(control, launch.models, reporter, options.drain_seconds)
-                if await _first(draining, stop.twice(), triton.died()):
-                    exit_seconds = EXIT_SECONDS + 5.0
+                if await _first(starting, stop.once(), triton.died()):
+                    ready_file.set(True)
+                    reporter.ready(options.host, launch.ports.as_dict(), time.monotonic() - began)
+                    keeper = Keeper(triton.pid, control, launch.repository, reporter, ready_file.set)
+                    keeping = keeper.keep(asked, options.canary_seconds, options.hang_seconds)
+                    await _first(keeping, stop.once(), triton.died())
+                    ready_file.set(False)
+                    draining = drain(control, launch.models, reporter, options.drain_seconds)
+                    if await _first(draining, stop.twice(), triton.died()):
+                        exit_seconds = EXIT_SECONDS + 5.0
         finally:
             ready_file.set(False)
             if not await triton.stop(exit_seconds):
-                reporter.event("killed", f"tritonserver's stages did not end within {exit_seconds:g} s and were killed")
+                message = f"the stages did not end within {exit_seconds:g} s and were killed"
+                reporter.event("killed", message, level="warning")
     reporter.event("stopped", "stopped")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from toonface_contract.errors import ServerError
 from toonface_contract.names import TOKEN_HEADER
 from toonface_server.control import Key
-from toonface_server.logs import Line, parse, remedy
+from toonface_server.logs import Line, parse
 from toonface_server.preflight import Ports
 from toonface_server.repository import Repository
 from toonface_server.runtime import Runtime
@@ -32,7 +32,9 @@ _RESTRICTED = "model-repository,trace,logging"
 _RESTRICTED_FROM_OUTSIDE = f"{_RESTRICTED},shared-memory"
 
 _LOOK_SECONDS = 0.1
-_LONGEST_LINE = 16 * 1024 * 1024
+_KILL_SECONDS = 3.0
+_CHUNK = 64 * 1024
+_LONGEST_LINE = 1024 * 1024
 _LAST_LINES = 20
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -107,8 +109,7 @@ class Triton:
     def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[Line], None]) -> None:
         self._process = process
         self._on_line = on_line
-        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self._errors: deque[str] = deque(maxlen=_LAST_LINES)
+        self._last_lines: deque[Line] = deque(maxlen=_LAST_LINES)
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -123,7 +124,6 @@ class Triton:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            limit=_LONGEST_LINE,
             start_new_session=True,
             # With SIGPIPE ignored, as Python has it, its clean-up outlives the reader of its output.
             restore_signals=False,
@@ -145,9 +145,10 @@ class Triton:
         """
         status = await self._ended()
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        lines = list(self._errors) or list(self._last_lines)
-        advice = next((f"\nwhat to do: {known}" for known in map(remedy, lines) if known), "")
-        raise ServerError(f"tritonserver {how}. It said last:\n  " + "\n  ".join(lines or ["(nothing)"]) + advice)
+        lines = [line for line in self._last_lines if line.level == "error"] or list(self._last_lines)
+        said = "\n  ".join(line.message for line in lines) or "(nothing)"
+        advice = next((f"\nwhat to do: {line.remedy}" for line in lines if line.remedy), "")
+        raise ServerError(f"tritonserver {how}. It said last:\n  {said}{advice}")
 
     async def stop(self, seconds: float) -> bool:
         """SIGTERM, and SIGKILL to the whole group when `seconds` have passed, or its stages have all ended.
@@ -161,8 +162,7 @@ class Triton:
         done, waiting = await asyncio.wait(ending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
-        self._kill_group()
-        await self._ended()
+        await self._ended_with_group()
         return bool(done)
 
     async def _stages_ended(self) -> None:
@@ -175,21 +175,32 @@ class Triton:
         await asyncio.wait([self._reading], timeout=1)
         return status
 
-    def _kill_group(self) -> None:
+    async def _ended_with_group(self) -> None:
+        """Kill what is left of the process group, and wait until it is gone, or left to its new parent to collect."""
         try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # nothing is left of it
+            async with asyncio.timeout(_KILL_SECONDS):
+                while True:
+                    os.killpg(self.pid, signal.SIGKILL)
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except (ProcessLookupError, TimeoutError):
+            await self._ended()
 
     async def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  (asked for in `start`)
-        async for raw in self._process.stdout:
-            line = parse(raw.decode(errors="replace"))
-            if line is None:
-                continue
-            if not line.noise:
-                (self._errors if line.level == "error" else self._last_lines).append(line.message)
-            self._on_line(line)
+        pending = b""
+        while chunk := await self._process.stdout.read(_CHUNK):
+            *lines, pending = (pending + chunk).split(b"\n")
+            if len(pending) > _LONGEST_LINE:
+                lines, pending = [*lines, pending], b""
+            for raw in lines:
+                self._pass_on(parse(raw.decode(errors="replace")))
+
+    def _pass_on(self, line: Line | None) -> None:
+        if line is None:
+            return
+        if not line.noise:
+            self._last_lines.append(line)
+        self._on_line(line)
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from small_repository import STAGES, Served, expected, served, wait_until
+from small_repository import STAGES, Served, command, expected, served, wait_until, write_manifest
 from tritonclient.utils import InferenceServerException
 
 from toonface_server.runtime import SHARED_MEMORY
@@ -75,6 +76,20 @@ def test_a_drain_is_cut_when_its_time_is_over(repository: Path, tmp_path: Path) 
             endless.result()
         assert "face_recognition, gallery_admin did not finish: 1 s have passed" in server.log_text
         assert traces.alive() == [] and traces.regions() == []
+
+
+def test_a_stop_while_starting_is_no_failure(repository: Path, tmp_path: Path) -> None:
+    slow = repository / "gallery_search" / "1" / "model.py"
+    slow.write_text("import time; time.sleep(600)\n")
+    write_manifest(repository)
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command(repository), stderr=output)
+    wait_until(lambda: "starting" in log.read_text() and psutil.Process(process.pid).children())
+    [triton] = psutil.Process(process.pid).children()
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not triton.is_running()
 
 
 @pytest.mark.parametrize("model", ["gallery_search", "gallery_admin"])

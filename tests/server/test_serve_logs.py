@@ -14,7 +14,8 @@ from toonface_server.logs import Line, parse, remedy
 LOADED = "I1124 03:05:07.015021 24574 model_lifecycle.cc:839] \"successfully loaded 'second'\""
 FAILED = (
     "E1124 03:30:49.026750 24574 model_lifecycle.cc:642] \"failed to load 'x' version 1: Internal: "
-    "ModuleNotFoundError: No module named 'faiss'\\n\\nAt:\\n  model.py(3): <module>\\n\""
+    "ModuleNotFoundError: No module named 'faiss'\\n\\nAt:\\n  model.py(3): <module>\\n"
+    '  <frozen importlib._bootstrap>(241): _call_with_frames_removed\\n"'
 )
 STAGE = "2026-11-24 03:40:46,123 WARNING gallery_search: the gallery store does not answer"
 
@@ -51,6 +52,9 @@ def test_tables_are_dropped(text: str) -> None:
         "Error: Failed to initialize NVML",
         'W1124 03:05:07.028571 24574 metrics.cc:798] "DCGM unable to start: DCGM initialization error"',
         'I1124 03:05:12.117748 24574 server.cc:345] "Timeout 19: Found 2 live models and 0 in-flight requests"',
+        "I1124 03:30:49.1 24574 model_lifecycle.cc:776] \"failed to load 'x'\"",
+        "load failed for model 'x': version 1 is at UNAVAILABLE state: Internal: ModuleNotFoundError",
+        "  /repository/x/1/model.py(3): <module>",
         LOADED,
     ],
 )
@@ -78,7 +82,7 @@ def test_what_a_stage_prints_is_passed_on() -> None:
         ("Unable to initialize shared memory key 'a' to requested size (1048576 bytes).", "--shm-size"),
         ("Failed to increase the shared memory pool size to 2 bytes.", "--shm-size"),
         ("Socket '127.0.0.1:8000' already in use", "--http-port"),
-        ("unable to find backend library for backend 'tensorrt', try specifying runtime", "another target"),
+        ("unable to find backend library for backend 'tensorrt', try specifying runtime", "export it again"),
         ("bind: Too many open files", "ulimit -n"),
         ("all is well", ""),
     ],
