@@ -16,7 +16,7 @@ PACKAGES := $(foreach init,$(wildcard */toonface_*/__init__.py),-p $(notdir $(pa
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo export test lint mypy format demo-pictures constraints clean distclean
+.PHONY: help venv demo export test test-slow lint mypy format demo-pictures constraints clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ $(MANIFEST): $(INSTALLED) $(EXPORT_SOURCES)
 
 test: lint ## Set up, lint, and run every test (ARGS="-k name" to choose)
 	$(BIN)/pytest $(ARGS)
+
+test-slow: $(INSTALLED) ## Run the tests that take minutes each, which `make test` leaves out
+	$(BIN)/pytest -m slow $(ARGS)
 
 lint: $(INSTALLED) mypy ## ruff and mypy --strict
 	$(BIN)/ruff check .
