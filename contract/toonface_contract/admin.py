@@ -2,6 +2,9 @@
 
 A command is one JSON object in the BYTES tensor `command`; embeddings, where a command takes them, are the rows of the
 optional FP32 tensor `embeddings` [N, D]. The answer is one JSON object in the BYTES tensor `result`.
+
+Unknown fields of a command are refused by name. Unknown fields of an answer are passed over, so that a client can talk
+to a newer server.
 """
 
 from __future__ import annotations
@@ -23,50 +26,95 @@ Label = Annotated[
 Source = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 # What a SQL database can hold.
 FaceId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+# How fit a picture was to enrol from: 0 not at all, 1 as good as can be told.
+Quality = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 MAX_PAGE = 10_000
 
 
-class _Strict(BaseModel):
+class _Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NewFace(_Strict):
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _named(label: str) -> str:
+    if label == UNKNOWN_LABEL:
+        raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
+    return label
+
+
+class NewFace(_Command):
     """One face to enrol; its embedding is the row of `embeddings` with the same position."""
 
     label: Label
     source: Source = ""
+    quality: Quality | None = None
+
+    _is_a_name = field_validator("label")(_named)
+
+
+class FaceUpdate(_Command):
+    """One face to correct, by its id: what is None stays as it is."""
+
+    id: FaceId
+    label: Label | None = None
+    source: Source | None = None
+    quality: Quality | None = None
 
     @field_validator("label")
     @classmethod
-    def _is_a_name(cls, label: str) -> str:
-        if label == UNKNOWN_LABEL:
-            raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
-        return label
+    def _is_a_name(cls, label: str | None) -> str | None:
+        return None if label is None else _named(label)
 
 
-class Build(_Strict):
+class _Change(_Command):
+    """What every command that changes something takes."""
+
+    gallery: GalleryName
+
+
+class Build(_Change):
     """Make a gallery of the given faces, in one transaction. With `replace`, an existing one gives way to it."""
 
     op: Literal["build"] = "build"
-    gallery: GalleryName
     faces: list[NewFace] = []
     replace: bool = False
 
 
-class Add(_Strict):
+class Add(_Change):
     """Enrol faces into an existing gallery, all or none."""
 
     op: Literal["add"] = "add"
-    gallery: GalleryName
     faces: list[NewFace] = Field(min_length=1)
 
 
-class Remove(_Strict):
+class Update(_Change):
+    """Correct faces, all or none. An id that is not there is an error.
+
+    With the tensor `embeddings`, a row for each face, their vectors are replaced too.
+    """
+
+    op: Literal["update"] = "update"
+    faces: list[FaceUpdate] = Field(min_length=1)
+
+    @field_validator("faces")
+    @classmethod
+    def _once_each(cls, faces: list[FaceUpdate]) -> list[FaceUpdate]:
+        seen: set[int] = set()
+        for face in faces:
+            if face.id in seen:
+                raise ValueError(f"the id {face.id} is there twice")
+            seen.add(face.id)
+        return faces
+
+
+class Remove(_Change):
     """Remove faces by id, by label, or both; all or none. An id or label that is not there is an error."""
 
     op: Literal["remove"] = "remove"
-    gallery: GalleryName
     ids: list[FaceId] = []
     labels: list[Label] = []
 
@@ -77,20 +125,19 @@ class Remove(_Strict):
         return self
 
 
-class Drop(_Strict):
+class Drop(_Change):
     """Remove a gallery and all its faces. The gallery "default" always exists, and cannot be dropped."""
 
     op: Literal["drop"] = "drop"
-    gallery: GalleryName
 
 
-class ListGalleries(_Strict):
+class ListGalleries(_Command):
     """All galleries."""
 
     op: Literal["list_galleries"] = "list_galleries"
 
 
-class ListFaces(_Strict):
+class ListFaces(_Command):
     """One page of a gallery's faces, in the order of their ids."""
 
     op: Literal["list_faces"] = "list_faces"
@@ -106,18 +153,18 @@ Command = Annotated[Build | Add | Remove | Drop | ListGalleries | ListFaces, Fie
 READ_ONLY = (ListGalleries, ListFaces)
 
 
-class Change(_Strict):
-    """Answer to build, add, remove and drop: the store's sequence after the commit, and the faces concerned.
+class Change(_Answer):
+    """Answer to build, add, update, remove and drop: the store's sequence after the commit, and the faces concerned.
 
-    `ids` has, after build and add, the new faces in the order given; after remove, those removed, in ascending order;
-    after drop it is empty.
+    `ids` has, after build and add, the new faces in the order given; after remove and update, those concerned, in
+    ascending order; after drop it is empty.
     """
 
     ids: list[int]
     sequence: int
 
 
-class GalleryInfo(_Strict):
+class GalleryInfo(_Answer):
     """One gallery. `embedder` is the digest of the model that made its embeddings, `dimension` their length."""
 
     name: str
@@ -128,22 +175,23 @@ class GalleryInfo(_Strict):
     created: datetime
 
 
-class FaceInfo(_Strict):
+class FaceInfo(_Answer):
     """One enrolled face, without its embedding. `created` is in UTC."""
 
     id: int
     label: str
     source: str
     created: datetime
+    quality: float | None = None
 
 
-class Galleries(_Strict):
+class Galleries(_Answer):
     """Answer to list_galleries."""
 
     galleries: list[GalleryInfo]
 
 
-class Faces(_Strict):
+class Faces(_Answer):
     """Answer to list_faces. `next_after_id` is what to ask for next, or None on the last page."""
 
     faces: list[FaceInfo]
