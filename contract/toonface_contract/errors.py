@@ -84,6 +84,12 @@ class ExportError(ToonfaceError):
     default_code = "export_failed"
 
 
+class FetchError(ToonfaceError):
+    """Something that PaddleX publishes cannot be fetched, or is not what it was. Raised on the host, never sent."""
+
+    default_code = "fetch_failed"
+
+
 class ServerError(ToonfaceError):
     """The server cannot start or has stopped working. Raised on the host, never sent over the wire."""
 

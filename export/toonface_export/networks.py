@@ -13,6 +13,7 @@ from toonface_ensemble.placement import DetectorInput
 from toonface_export.detector_graph import build_detector
 from toonface_export.embedder_graph import build_embedder
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
+from toonface_export.fetch import official_model
 from toonface_export.nms import read_nms
 from toonface_export.onnx_graph import input_names, shape_of
 from toonface_export.paddle_model import PaddleModel, read_paddle_model
@@ -74,8 +75,9 @@ def export_detector(module: Module, serving: Serving, progress: Progress) -> Exp
 
     Raises:
         ExportError: it cannot be exported, or misses its parity bound.
+        FetchError: it is PaddleX's official model, and cannot be fetched.
     """
-    source = read_paddle_model(module.model_dir, known=DETECTORS, expected=module.model_name)
+    source = _read_source(module, DETECTORS, progress)
     family = family_of(source.name)
     levels = serving.pyramid_levels if family.any_size else 1
     preprocessing = detector_preprocessing(source, family, serving.canvas, divisor=family.stride * 2 ** (levels - 1))
@@ -102,8 +104,9 @@ def export_embedder(module: Module, progress: Progress) -> ExportedEmbedder:
 
     Raises:
         ExportError: it cannot be exported, or misses its parity bound.
+        FetchError: it is PaddleX's official model, and cannot be fetched.
     """
-    source = read_paddle_model(module.model_dir, known=EMBEDDERS, expected=module.model_name)
+    source = _read_source(module, EMBEDDERS, progress)
     normalisation = embedder_normalisation(source)
     progress(f"{source.name}: convert to ONNX")
     converted = convert_to_onnx(source)
@@ -120,3 +123,13 @@ def export_embedder(module: Module, progress: Progress) -> ExportedEmbedder:
         dimension=dimension,
         parity=check_embedder(source, graph, normalisation, input_names(converted)[0]),
     )
+
+
+def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> PaddleModel:
+    if module.model_name not in known:
+        raise ExportError(f"the pipeline file has the model_name {module.model_name!r}; known are {', '.join(known)}")
+    folder = module.model_dir
+    if folder is None:
+        progress(f"{module.model_name}: fetch PaddleX's official inference model")
+        folder = official_model(module.model_name)
+    return read_paddle_model(folder, known=known, expected=module.model_name)

@@ -75,21 +75,14 @@ class Module(_Strict):
     Attributes:
         module_name: PaddleX's name of the task.
         model_name: what inference.yml in `model_dir` must say.
-        model_dir: the inference folder, relative to the pipeline file.
+        model_dir: the inference folder, relative to the pipeline file; null for PaddleX's official model of this name.
         batch_size: PaddleX's own; Triton's batches are set under `Serving`.
     """
 
     module_name: str | None = None
     model_name: str
-    model_dir: Path
+    model_dir: Path | None
     batch_size: int | None = None
-
-    @field_validator("model_dir", mode="before")
-    @classmethod
-    def _is_given(cls, value: Any) -> Any:
-        if value is None:
-            raise ValueError("is null, for which PaddleX would download a model; name the inference folder to export")
-        return value
 
 
 class SubModules(_Strict):
@@ -166,12 +159,10 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def _relative_to(folder: Path, modules: SubModules) -> SubModules:
-    return modules.model_copy(
-        update={
-            "detection": modules.detection.model_copy(update={"model_dir": folder / modules.detection.model_dir}),
-            "recognition": modules.recognition.model_copy(update={"model_dir": folder / modules.recognition.model_dir}),
-        }
-    )
+    def moved(module: Module) -> Module:
+        return module.model_copy(update={"model_dir": module.model_dir and folder / module.model_dir})
+
+    return modules.model_copy(update={"detection": moved(modules.detection), "recognition": moved(modules.recognition)})
 
 
 def _problems(error: ValidationError) -> str:

@@ -40,7 +40,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, pipeline_content: dict[s
     pipeline_content["SubModules"]["Detection"]["model_dir"] = "mine/detector"
     pipeline = _read(tmp_path, pipeline_content)
     assert pipeline.modules.detection.model_dir == tmp_path / "mine/detector"
+    assert pipeline.modules.recognition.model_dir is not None
     assert pipeline.modules.recognition.model_dir.is_absolute()
+
+
+def test_a_model_dir_of_null_is_left_for_the_export_to_fetch(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["SubModules"]["Detection"]["model_dir"] = None
+    assert _read(tmp_path, pipeline_content).modules.detection.model_dir is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,6 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, pipeline_content: dict[s
             3,
             "SubModules.Detection.threshold is not known .known here are mod",
         ),
-        (("SubModules", "Detection", "model_dir"), None, "model_dir is null, for which PaddleX would download"),
         (("SubModules", "Recognition"), None, "SubModules.Recognition Input should be"),
         (("pipeline_name",), "OCR", "pipeline_name Input should be 'face_recognition'"),
         (("det_threshold",), 1.5, "det_threshold Input should be less than or equal to 1"),

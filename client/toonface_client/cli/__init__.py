@@ -25,6 +25,7 @@ _COMMANDS = {
     "recognize": _Lazy("toonface_client.cli.recognize", "Name the faces in pictures."),
     "gallery": _Lazy("toonface_client.cli.gallery", "Change and list the galleries of enrolled faces."),
     "status": _Lazy("toonface_client.cli.status", "Say how a server is."),
+    "fetch": _Lazy("toonface_export.fetch_cli", "Get PaddleX's models and data sets by name.", "export"),
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
     "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server"),
