@@ -30,6 +30,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = "server,export,fonts,training,dev"
+# Their metadata pins versions that are long gone; what they need of the rest stands in the extra `training`.
+WITHOUT_DEPENDENCIES = ("paddledet==2.6.0", "paddleclas==2.6.0")
 LIBPYTHON = ("libpython3.11.so.1.0", "libpython3.11")
 # Nobody sets a library path for these, so every interpreter of the environment loads them as it starts.
 PRELOADED = (("libgomp.so.1", "libgomp1"), ("libfribidi.so.0", "libfribidi0"))
@@ -80,6 +82,7 @@ def _install(python: Path, constraints: Path | None) -> None:
     _run([*pip, "--quiet", "--upgrade", "pip", "setuptools"])
     # Without isolation the build tool is the pinned one just installed, not the newest of the day.
     _run([*pip, "--no-build-isolation", "--editable", f"{ROOT}[{EXTRAS}]"])
+    _run([*pip, "--quiet", "--no-deps", *WITHOUT_DEPENDENCIES])
 
 
 def _bring_pip(python: Path, scratch: Path) -> None:
