@@ -28,6 +28,11 @@ Source = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1
 FaceId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 # How fit a picture was to enrol from: 0 not at all, 1 as good as can be told.
 Quality = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# The characters of FAISS's factory strings, and of parameters after a semicolon.
+IndexType = Annotated[
+    str,
+    StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9_,()\[\]]+(;[A-Za-z_]+=[0-9.]+(,[A-Za-z_]+=[0-9.]+)*)?$"),
+]
 
 MAX_PAGE = 10_000
 
@@ -44,6 +49,19 @@ def _named(label: str) -> str:
     if label == UNKNOWN_LABEL:
         raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
     return label
+
+
+class IndexSettings(_Command):
+    """How a gallery is searched.
+
+    Attributes:
+        type: `Flat`, `IVF`, `HNSW32`, or a FAISS factory string, with search parameters if need be, such as
+            `IVF1024,SQ8;nprobe=32`. None leaves it to the server, which goes by size and memory.
+        metric: `IP`, the inner product, or `L2`, the Euclidean distance. Scores are cosine similarities either way.
+    """
+
+    type: IndexType | None = None
+    metric: Literal["IP", "L2"] = "IP"
 
 
 class NewFace(_Command):
@@ -173,6 +191,8 @@ class GalleryInfo(_Answer):
     dimension: int
     embedder: str
     created: datetime
+    index_type: str | None = None
+    metric: str = "IP"
 
 
 class FaceInfo(_Answer):

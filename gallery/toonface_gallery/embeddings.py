@@ -1,7 +1,8 @@
-"""The check that every embedding passes before it is enrolled."""
+"""The checks that every embedding passes: before it is enrolled, and whenever the store is verified."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,9 @@ from toonface_contract.errors import InvalidRequest
 
 # Norm below which a vector has no direction; paddle.nn.functional.normalize and torch's take the same bound as epsilon.
 _ZERO_NORM: Final = 1e-12
+
+# How far from 1 the norm of a stored vector may be: it was scaled in double precision and then rounded to single.
+_NORM_TOLERANCE: Final = 1e-4
 
 
 def unit_rows(embeddings: NDArray[np.float32], rows: int, dimension: int) -> NDArray[np.float32]:
@@ -43,6 +47,18 @@ def unit_rows(embeddings: NDArray[np.float32], rows: int, dimension: int) -> NDA
         raise _invalid(f"embedding {np.argmin(norms)} (from 0) is zero; it must have a direction")
     unit: NDArray[np.float32] = (embeddings / norms).astype(np.float32)
     return unit
+
+
+def flaws(stored: Sequence[tuple[int, bytes]], dimension: int) -> Iterator[tuple[int, str]]:
+    """The ids of those of the stored embeddings that no gallery of this dimension may hold, and why."""
+    for face, data in stored:
+        if len(data) != 4 * dimension:
+            yield face, f"its embedding has {len(data)} bytes; {4 * dimension} are right"
+    whole = [(face, data) for face, data in stored if len(data) == 4 * dimension]
+    vectors = np.frombuffer(b"".join(data for _, data in whole), "<f4").reshape(len(whole), dimension)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    for row in np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE)):  # a NaN is not close to 1 either
+        yield whole[row][0], f"its embedding has the norm {norms[row]:.6g}; 1 is right"
 
 
 def _invalid(message: str) -> InvalidRequest:

@@ -159,12 +159,13 @@ class LiveGalleries:
                         gallery,
                         snapshot.removed(gallery.key, old.sequence),
                         list(snapshot.added(gallery.key, old.sequence)),
+                        snapshot.relabelled(gallery.key, old.sequence),
                     )
                     for gallery in loaded.values()
                     if gallery.key.id in by_id and gallery.key.id in changed
                 ]
-            for gallery, removed, added in changes:
-                gallery.apply(removed, added)
+            for gallery, removed, added, relabelled in changes:
+                gallery.apply(removed, added, relabelled)
             foreign = {key.name: key for key in keys if key.name not in loaded}
             self._state = _State(sequence, loaded, foreign)
 

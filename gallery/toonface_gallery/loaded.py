@@ -46,8 +46,13 @@ class LoadedGallery:
         self._labels: dict[int, str] = {}
         self._lock = _ReadWriteLock()
 
-    def apply(self, removed: Sequence[int], added: Sequence[EnrolledFaces]) -> None:
-        """Remove faces, then add some, as one change. One thread at a time may do so.
+    def apply(
+        self,
+        removed: Sequence[int],
+        added: Sequence[EnrolledFaces],
+        relabelled: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        """Remove faces, then add some and give some other labels, as one change. One thread at a time may do so.
 
         Faces gone or there already are passed over: a change may be applied again when it is not known whether it was,
         and a face that came and went between two looks at the store may be among the removed alone.
@@ -62,6 +67,7 @@ class LoadedGallery:
                 new = np.array([face not in self._labels for face in faces.ids.tolist()])
                 self._index.add(faces.ids[new], faces.embeddings[new])
                 self._labels.update(zip(faces.ids.tolist(), faces.labels, strict=True))
+            self._labels.update((face, label) for face, label in relabelled if face in self._labels)
 
     def search(self, embeddings: NDArray[np.float32], topk: int) -> Matches:
         """The K = min(topk, faces in the gallery) nearest faces of each row of `embeddings` FP32 [N,D]."""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
-from toonface_gallery.schema import ADDED, REMOVED, changes, faces, galleries
+from toonface_contract.admin import FaceInfo, IndexSettings
+from toonface_gallery.schema import (
+    ADDED,
+    CONFIGURED,
+    CREATED,
+    RELABELLED,
+    REMOVED,
+    REPLACED,
+    changes,
+    faces,
+    galleries,
+)
 
 # Faces held in memory at once while a gallery is read: 16 MiB at 512 dimensions.
-_CHUNK = 8192
+_CHUNK: Final = 8192
+
+# Ids in one statement; SQLite takes at most 32,766 parameters (https://sqlite.org/limits.html).
+_STATEMENT_KEYS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,15 @@ class GalleryKey:
     name: str
     dimension: int
     embedder: str
+    index: IndexSettings = IndexSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A point in the store's history: the number of a change, 0 for none, and its random stamp."""
+
+    sequence: int = 0
+    stamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +64,38 @@ class EnrolledFaces:
     embeddings: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFaces:
+    """Some N faces of one gallery with all that the store knows of them, in the order of their ids.
+
+    Attributes:
+        faces: N descriptions.
+        embeddings: FP32 [N,D], of unit length.
+    """
+
+    faces: list[FaceInfo]
+    embeddings: NDArray[np.float32]
+
+
+def all_keys() -> Select[Any]:
+    """All galleries, as rows for `key_of`."""
+    return select(
+        galleries.c.id,
+        galleries.c.name,
+        galleries.c.dimension,
+        galleries.c.embedder,
+        galleries.c.index_type,
+        galleries.c.metric,
+    )
+
+
+def key_of(row: Row[Any]) -> GalleryKey:
+    """The gallery of one row of `all_keys`."""
+    return GalleryKey(
+        row.id, row.name, row.dimension, row.embedder, IndexSettings(type=row.index_type, metric=row.metric)
+    )
+
+
 class Snapshot:
     """One state of the store. Everything read from it belongs together, whatever is written meanwhile."""
 
@@ -47,53 +103,101 @@ class Snapshot:
         """Read over this connection, whose transaction must stay open while the snapshot is used."""
         self._connection = connection
 
+    def position(self) -> Position:
+        """The last change; number 0 when nothing ever happened."""
+        last = select(changes.c.sequence, changes.c.stamp).order_by(changes.c.sequence.desc()).limit(1)
+        row = self._connection.execute(last).one_or_none()
+        return Position() if row is None else Position(*row)
+
     def sequence(self) -> int:
         """Number of the last change; 0 when nothing ever happened."""
-        return int(self._connection.execute(select(func.max(changes.c.sequence))).scalar_one() or 0)
+        return self.position().sequence
+
+    def follows(self, position: Position) -> bool:
+        """Whether what happened since `position` can be told: it is of this history, and has not been trimmed."""
+        wanted = select(changes.c.stamp).where(changes.c.sequence == position.sequence)
+        return self._connection.execute(wanted).scalar_one_or_none() == position.stamp
 
     def galleries(self) -> list[GalleryKey]:
         """All galleries, in the order of their names."""
-        wanted = select(galleries.c.id, galleries.c.name, galleries.c.dimension, galleries.c.embedder)
-        return [GalleryKey(*row) for row in self._connection.execute(wanted.order_by(galleries.c.name))]
+        return [key_of(row) for row in self._connection.execute(all_keys().order_by(galleries.c.name))]
+
+    def count(self, gallery: GalleryKey) -> int:
+        """Number of the gallery's faces."""
+        wanted = select(func.count()).select_from(faces).where(faces.c.gallery_id == gallery.id)
+        return int(self._connection.execute(wanted).scalar_one())
 
     def faces(self, gallery: GalleryKey) -> Iterator[EnrolledFaces]:
         """All faces of a gallery, in portions."""
         return self._portions(_enrolled().where(faces.c.gallery_id == gallery.id), gallery.dimension)
 
+    def stored(self, gallery: GalleryKey) -> Iterator[StoredFaces]:
+        """All faces of a gallery with all that is known of them, in portions, for exports."""
+        columns = (faces.c.id, faces.c.label, faces.c.source, faces.c.created, faces.c.quality)
+        wanted = select(*columns, faces.c.embedding).where(faces.c.gallery_id == gallery.id).order_by(faces.c.id)
+        result = self._connection.execute(wanted, execution_options={"yield_per": _CHUNK})
+        for rows in result.mappings().partitions():
+            infos = [FaceInfo.model_validate(dict(row)) for row in rows]
+            yield StoredFaces(infos, _matrix([row["embedding"] for row in rows], gallery.dimension))
+
+    def sample(self, gallery: GalleryKey, count: int) -> NDArray[np.float32]:
+        """Embeddings of `count` of a gallery's faces, or of all when it has fewer, chosen at random: FP32 [N,D]."""
+        ids = np.fromiter(
+            self._connection.execute(select(faces.c.id).where(faces.c.gallery_id == gallery.id)).scalars(), np.int64
+        )
+        # Seeded, so that the same gallery gives the same index.
+        chosen = np.sort(np.random.default_rng(0).permutation(ids)[:count]).tolist()
+        wanted = select(faces.c.embedding)
+        embeddings: list[bytes] = []
+        for start in range(0, len(chosen), _STATEMENT_KEYS):
+            some = wanted.where(faces.c.id.in_(chosen[start : start + _STATEMENT_KEYS]))
+            embeddings += self._connection.execute(some).scalars()
+        return _matrix(embeddings, gallery.dimension)
+
+    def remade(self, since: int) -> set[int]:
+        """Ids of the galleries that changes with a sequence above `since` created, or gave other index settings."""
+        return self._named(since, changes.c.kind.in_((CREATED, CONFIGURED)))
+
     def changed(self, since: int) -> set[int]:
         """Ids of the galleries that changes with a sequence above `since` name."""
-        return set(
-            self._connection.execute(
-                select(changes.c.gallery_id).where(changes.c.sequence > since).distinct()
-            ).scalars()
-        )
+        return self._named(since)
 
     def added(self, gallery: GalleryKey, since: int) -> Iterator[EnrolledFaces]:
-        """Faces of a gallery that were added by changes with a sequence above `since` and are still there."""
-        wanted = (
-            _enrolled()
-            .join(changes, changes.c.face_id == faces.c.id)
-            .where(changes.c.sequence > since, changes.c.gallery_id == gallery.id, changes.c.kind == ADDED)
-        )
-        return self._portions(wanted, gallery.dimension)
+        """Faces of a gallery that changes above `since` added, or gave other embeddings, and that are still there."""
+        touched = self._touched(gallery, since, (ADDED, REPLACED))
+        return self._portions(_enrolled().where(faces.c.id.in_(touched)), gallery.dimension)
 
     def removed(self, gallery: GalleryKey, since: int) -> list[int]:
-        """Ids of the faces of a gallery that were removed by changes with a sequence above `since`."""
-        wanted = select(changes.c.face_id).where(
-            changes.c.sequence > since, changes.c.gallery_id == gallery.id, changes.c.kind == REMOVED
+        """Ids of the faces of a gallery that changes above `since` removed, or gave other embeddings."""
+        return list(self._connection.execute(self._touched(gallery, since, (REMOVED, REPLACED))).scalars())
+
+    def relabelled(self, gallery: GalleryKey, since: int) -> list[tuple[int, str]]:
+        """Ids and present labels of the faces of a gallery that changes above `since` updated, but for embeddings."""
+        touched = self._touched(gallery, since, (RELABELLED,))
+        wanted = select(faces.c.id, faces.c.label).where(faces.c.id.in_(touched))
+        return [(face, label) for face, label in self._connection.execute(wanted)]
+
+    def _named(self, since: int, *conditions: Any) -> set[int]:
+        wanted = select(changes.c.gallery_id).where(changes.c.sequence > since, *conditions).distinct()
+        return set(self._connection.execute(wanted).scalars())
+
+    def _touched(self, gallery: GalleryKey, since: int, kinds: tuple[str, ...]) -> Select[int]:
+        return (
+            select(changes.c.face_id)
+            .where(changes.c.sequence > since, changes.c.gallery_id == gallery.id, changes.c.kind.in_(kinds))
+            .distinct()
         )
-        return list(self._connection.execute(wanted).scalars())
 
     def _portions(self, wanted: Select[int, str, bytes], dimension: int) -> Iterator[EnrolledFaces]:
         result = self._connection.execute(wanted.order_by(faces.c.id), execution_options={"yield_per": _CHUNK})
         for rows in result.partitions():
             ids, labels, embeddings = zip(*rows, strict=True)
-            yield EnrolledFaces(
-                np.array(ids, np.int64),
-                list(labels),
-                np.frombuffer(b"".join(embeddings), "<f4").reshape(len(rows), dimension),
-            )
+            yield EnrolledFaces(np.array(ids, np.int64), list(labels), _matrix(embeddings, dimension))
 
 
 def _enrolled() -> Select[int, str, bytes]:
     return select(faces.c.id, faces.c.label, faces.c.embedding)
+
+
+def _matrix(embeddings: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), dimension)

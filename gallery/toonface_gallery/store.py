@@ -8,17 +8,24 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import distinct, func, select
+from sqlalchemy import Connection, distinct, func, select
 
-from toonface_contract.admin import Change, FaceInfo, Faces, GalleryInfo, NewFace
+from toonface_contract.admin import Change, FaceInfo, Faces, FaceUpdate, GalleryInfo, IndexSettings, NewFace
 from toonface_contract.errors import AlreadyExists, NotFound
 from toonface_gallery import refusals, rows
 from toonface_gallery.database import Database
+from toonface_gallery.embeddings import flaws
 from toonface_gallery.schema import faces, galleries
-from toonface_gallery.snapshot import Snapshot
+from toonface_gallery.snapshot import GalleryKey, Snapshot
 
 # Missing ids or labels that an error names.
 _NAMED: Final = 10
+
+# Faces that `verify` holds in memory at once.
+_CHECKED: Final = 8192
+
+# The columns of a FaceInfo.
+_DESCRIPTION: Final = (faces.c.id, faces.c.label, faces.c.source, faces.c.created, faces.c.quality)
 
 
 class GalleryStore:
@@ -28,14 +35,16 @@ class GalleryStore:
     may use the same store at once, each with a GalleryStore of its own; threads may share one.
 
     Every method may raise Unavailable (`store_unavailable`) when the database is locked, read-only, damaged or cannot
-    be opened, or its disk is full; a write that raised it changed nothing (short of a disk that fails in mid-commit).
+    be opened or reached, or its disk is full; a write that raised it changed nothing, short of a disk or a connection
+    that fails in mid-commit.
     """
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
         """Open the store, and make it when it is not there.
 
         Args:
-            url: SQLAlchemy URL of a SQLite file, such as ``sqlite:////var/lib/toonface/gallery.sqlite3``.
+            url: SQLAlchemy URL of a SQLite file, such as ``sqlite:////var/lib/toonface/gallery.sqlite3``, or of a
+                PostgreSQL database, such as ``postgresql://user:password@host/database``.
             busy_timeout: seconds to wait for another writer before giving up.
 
         Raises:
@@ -53,9 +62,9 @@ class GalleryStore:
         with self._database.reading() as connection:
             present = rows.find(connection, gallery) is not None
         if not present:
-            with self._database.writing() as connection:
+            with self._writing() as connection:
                 if rows.find(connection, gallery) is None:  # another process may have been first
-                    rows.create(connection, gallery, embedder, dimension)
+                    rows.create(connection, gallery, embedder, dimension, IndexSettings())
 
     def build(
         self,
@@ -65,6 +74,7 @@ class GalleryStore:
         embedder: str,
         *,
         replace: bool = False,
+        index: IndexSettings | None = None,
     ) -> Change:
         """Make a gallery of the given faces.
 
@@ -74,6 +84,7 @@ class GalleryStore:
             embeddings: FP32 [N,D], of unit length, in the same order.
             embedder: digest of the model that made them; the gallery takes no others afterwards.
             replace: let an existing gallery give way to it, whatever embedder that one was made with.
+            index: how it is to be searched; by default as the one that gives way, or as is found best.
 
         Returns:
             The new faces' ids, in the same order, and the sequence of the last change.
@@ -81,7 +92,7 @@ class GalleryStore:
         Raises:
             AlreadyExists: `gallery_exists`, and `replace` is not set.
         """
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             old = rows.find(connection, gallery)
             if old is not None and not replace:
                 raise AlreadyExists(
@@ -89,7 +100,8 @@ class GalleryStore:
                 )
             if old is not None:
                 rows.drop(connection, old)
-            key = rows.create(connection, gallery, embedder, embeddings.shape[1])
+            settings = index or (old.index if old is not None else IndexSettings())
+            key = rows.create(connection, gallery, embedder, embeddings.shape[1], settings)
             # Its own change stands for these faces too, for whoever follows reads a new gallery as a whole.
             ids = rows.insert_faces(connection, key, new_faces, embeddings)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
@@ -101,13 +113,43 @@ class GalleryStore:
             NotFound: `gallery_not_found`.
             InvalidRequest: `embedder_mismatch`, the gallery is of another embedder.
         """
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             key = rows.require(connection, gallery)
-            dimension = embeddings.shape[1]
-            if (key.embedder, key.dimension) != (embedder, dimension):
-                raise refusals.embedder_mismatch(gallery, key.embedder, key.dimension, embedder, dimension)
+            _check_embedder(key, embedder, embeddings)
             ids = rows.insert_faces(connection, key, new_faces, embeddings)
             rows.log_added(connection, key, ids)
+            return Change(ids=ids, sequence=Snapshot(connection).sequence())
+
+    def update(
+        self,
+        gallery: str,
+        updates: Sequence[FaceUpdate],
+        embeddings: NDArray[np.float32] | None = None,
+        embedder: str | None = None,
+    ) -> Change:
+        """Correct faces of a gallery: all or none.
+
+        Args:
+            gallery: its name.
+            updates: N faces by id, each once; what an update leaves None stays as it is.
+            embeddings: FP32 [N,D], of unit length, to take the place of theirs, in the same order; None keeps theirs.
+            embedder: digest of the model that made the embeddings, if there are any.
+
+        Returns:
+            The ids of the faces concerned, in ascending order, and the sequence of the last change.
+
+        Raises:
+            NotFound: `gallery_not_found`; or `not_found`, with the ids that the gallery does not have.
+            InvalidRequest: `embedder_mismatch`, the gallery is of another embedder.
+        """
+        ids = sorted(change.id for change in updates)
+        with self._writing() as connection:
+            key = rows.require(connection, gallery)
+            if embeddings is not None:
+                _check_embedder(key, embedder or "", embeddings)
+            found = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
+            _check_none_missing(gallery, [f"id {face}" for face in ids if face not in found], "updated")
+            rows.update_faces(connection, key, updates, embeddings)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
 
     def remove(self, gallery: str, *, ids: Collection[int] = (), labels: Collection[str] = ()) -> Change:
@@ -119,15 +161,13 @@ class GalleryStore:
         Raises:
             NotFound: `gallery_not_found`; or `not_found`, with the ids or labels that the gallery does not have.
         """
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             key = rows.require(connection, gallery)
             found_ids = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
             by_label = rows.select_faces(connection, key, faces.c.label, labels)
             missing = [f"id {face}" for face in sorted(set(ids) - found_ids)]
             missing += [f"label {label!r}" for label in sorted(set(labels) - {label for _, label in by_label})]
-            if missing:
-                named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED))
-                raise NotFound(f"gallery {gallery!r} has no face with {named}; nothing was removed")
+            _check_none_missing(gallery, missing, "removed")
             doomed = sorted(found_ids | {face for face, _ in by_label})
             rows.delete_faces(connection, key, doomed)
             return Change(ids=doomed, sequence=Snapshot(connection).sequence())
@@ -138,8 +178,35 @@ class GalleryStore:
         Raises:
             NotFound: `gallery_not_found`.
         """
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             rows.drop(connection, rows.require(connection, gallery))
+            return Change(ids=[], sequence=Snapshot(connection).sequence())
+
+    def configure(self, gallery: str, index: IndexSettings) -> Change:
+        """Let a gallery be searched in another way; followers build its index anew, and swap it in when it is ready.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+        """
+        with self._writing() as connection:
+            rows.configure(connection, rows.require(connection, gallery), index)
+            return Change(ids=[], sequence=Snapshot(connection).sequence())
+
+    def rename(self, gallery: str, name: str, *, replace: bool = False) -> Change:
+        """Give a gallery another name. With `replace`, it takes the place of the one that has that name, at once.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+            AlreadyExists: `gallery_exists`, another gallery has that name, and `replace` is not set.
+        """
+        with self._writing() as connection:
+            key = rows.require(connection, gallery)
+            other = rows.find(connection, name)
+            if other is not None and other.id != key.id:
+                if not replace:
+                    raise AlreadyExists(f"gallery {name!r} exists already; rename with replace", code="gallery_exists")
+                rows.drop(connection, other)
+            rows.rename(connection, key, name)
             return Change(ids=[], sequence=Snapshot(connection).sequence())
 
     def galleries(self) -> list[GalleryInfo]:
@@ -152,6 +219,8 @@ class GalleryStore:
                 galleries.c.dimension,
                 galleries.c.embedder,
                 galleries.c.created,
+                galleries.c.index_type,
+                galleries.c.metric,
             )
             .outerjoin(faces)
             .group_by(galleries.c.id)
@@ -159,6 +228,24 @@ class GalleryStore:
         )
         with self._database.reading() as connection:
             return [GalleryInfo.model_validate(dict(row)) for row in connection.execute(wanted).mappings()]
+
+    def get(self, gallery: str, ids: Collection[int]) -> list[FaceInfo]:
+        """Faces of a gallery by id, in ascending order.
+
+        Raises:
+            NotFound: `gallery_not_found`; or `not_found`, with the ids that the gallery does not have.
+        """
+        with self._database.reading() as connection:
+            key = rows.require(connection, gallery)
+            wanted = select(*_DESCRIPTION).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
+            found = [
+                FaceInfo.model_validate(dict(row))
+                for some in rows.portions(sorted(set(ids)))
+                for row in connection.execute(wanted.where(faces.c.id.in_(some))).mappings()
+            ]
+        there = {face.id for face in found}
+        _check_none_missing(gallery, [f"id {face}" for face in sorted(set(ids) - there)], "read")
+        return found
 
     def page(self, gallery: str, *, after_id: int = 0, limit: int = 1000, label: str | None = None) -> Faces:
         """Faces of a gallery with ids above `after_id`, at most `limit` of them, in the order of their ids.
@@ -174,9 +261,7 @@ class GalleryStore:
         """
         with self._database.reading() as connection:
             key = rows.require(connection, gallery)
-            wanted = select(faces.c.id, faces.c.label, faces.c.source, faces.c.created).where(
-                faces.c.gallery_id == key.id, faces.c.id > after_id
-            )
+            wanted = select(*_DESCRIPTION).where(faces.c.gallery_id == key.id, faces.c.id > after_id)
             if label is not None:
                 wanted = wanted.where(faces.c.label == label)
             more = connection.execute(wanted.order_by(faces.c.id).limit(limit + 1)).mappings().all()
@@ -188,3 +273,41 @@ class GalleryStore:
         """One state of the store, for as long as the block lasts."""
         with self._database.reading() as connection:
             yield Snapshot(connection)
+
+    def verify(self) -> list[str]:
+        """What is wrong with the store; nothing when it is sound.
+
+        The database's own check, where it has one, and every face: its gallery must be there, and its embedding of the
+        gallery's dimension, finite and of unit length. Takes as long as reading everything.
+        """
+        found = self._database.damage()
+        with self._database.reading() as connection:
+            lost = select(func.count()).select_from(faces.outerjoin(galleries)).where(galleries.c.id.is_(None))
+            if strays := connection.execute(lost).scalar_one():
+                found.append(f"{strays} faces belong to no gallery")
+            for key in Snapshot(connection).galleries():
+                wanted = select(faces.c.id, faces.c.embedding).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
+                for part in connection.execute(wanted, execution_options={"yield_per": _CHECKED}).partitions():
+                    found += [
+                        f"gallery {key.name!r}, face {face}: {flaw}"
+                        for face, flaw in flaws([(face, data) for face, data in part], key.dimension)
+                    ]
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._database.writing() as connection:
+            yield connection
+            rows.trim(connection)
+
+
+def _check_embedder(key: GalleryKey, embedder: str, embeddings: NDArray[np.float32]) -> None:
+    dimension = embeddings.shape[1]
+    if (key.embedder, key.dimension) != (embedder, dimension):
+        raise refusals.embedder_mismatch(key.name, key.embedder, key.dimension, embedder, dimension)
+
+
+def _check_none_missing(gallery: str, missing: Sequence[str], done: str) -> None:
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED))
+        raise NotFound(f"gallery {gallery!r} has no face with {named}; nothing was {done}")

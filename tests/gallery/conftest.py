@@ -1,13 +1,38 @@
 from __future__ import annotations
 
+import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gallery_helpers import DIMENSION, EMBEDDER
+from postgres_server import PostgresServer
 
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    # Not in pytest's folder: that one is closed to the user as which PostgreSQL runs, and its path is too long for a
+    # socket.
+    with tempfile.TemporaryDirectory(prefix="pg") as name:
+        Path(name).chmod(0o755)
+        server = PostgresServer(Path(name))
+        server.start()
+        yield server
+        server.stop(kill=True)
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database of PostgreSQL."""
+    name = f"test{next(_numbers)}"
+    yield postgres.database(name)
+    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

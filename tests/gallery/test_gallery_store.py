@@ -1,18 +1,28 @@
 from __future__ import annotations
 
-import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors
+from sqlalchemy import update
 
-from toonface_contract.admin import NewFace
+from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
 from toonface_contract.errors import AlreadyExists, InvalidRequest, NotFound
+from toonface_gallery import rows, schema
 from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
 from toonface_gallery.store import GalleryStore
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Every test here is for both databases."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/gallery.sqlite3"
 
 
 def enrolled(store: GalleryStore, gallery: str) -> dict[int, tuple[str, bytes]]:
@@ -201,17 +211,147 @@ def test_changes_since_a_sequence_tell_what_came_and_went(store: GalleryStore) -
         assert snapshot.changed(end.sequence) == set()
 
 
-def test_embeddings_are_stored_as_little_endian_float32(store: GalleryStore, tmp_path: Path) -> None:
+def test_embeddings_are_stored_as_little_endian_float32(store: GalleryStore) -> None:
     vectors = unit_vectors(2, seed=5)
     store.build("people", new_faces("Ada", "Grace"), vectors.astype(">f4"), EMBEDDER)
-    rows = sqlite3.connect(tmp_path / "gallery.sqlite3").execute("SELECT embedding FROM faces ORDER BY id").fetchall()
+    with store.snapshot() as snapshot:
+        rows = snapshot._connection.exec_driver_sql("SELECT embedding FROM faces ORDER BY id").fetchall()
     assert [bytes(row[0]) for row in rows] == [vector.astype("<f4").tobytes() for vector in vectors]
 
 
-def test_a_commit_is_on_disk_before_it_is_acknowledged(store: GalleryStore, tmp_path: Path) -> None:
-    """The file is in WAL mode, and every connection syncs at each commit."""
+def test_an_update_changes_what_it_gives_and_nothing_else(store: GalleryStore) -> None:
+    faces = [NewFace(label=label, source=f"{label}.png", quality=0.5) for label in ("Ada", "Grace", "Noor")]
+    ids = store.build("people", faces, basis(0, 1, 2), EMBEDDER).ids
+    before = store.get("people", ids)
+    change = store.update("people", [FaceUpdate(id=ids[2], label="Mary"), FaceUpdate(id=ids[0], quality=0.9)])
+    assert change.ids == [ids[0], ids[2]]
+    after = store.get("people", ids)
+    assert [(face.label, face.source, face.quality) for face in after] == [
+        ("Ada", "Ada.png", 0.9),
+        ("Grace", "Grace.png", 0.5),
+        ("Mary", "Noor.png", 0.5),
+    ]
+    assert [face.created for face in after] == [face.created for face in before]
+
+    store.update("people", [FaceUpdate(id=ids[1], source="new.png")], basis(5), EMBEDDER)
+    assert enrolled(store, "people")[ids[1]] == ("Grace", basis(5).tobytes())
+    assert store.get("people", [ids[1]])[0].source == "new.png"
+
+
+def test_an_update_of_a_face_that_is_not_there_changes_none(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces("Ada"), basis(0), EMBEDDER).ids
+    elsewhere = store.build("others", new_faces("Noor"), basis(1), EMBEDDER).ids
+    updates = [FaceUpdate(id=face, label="Mary") for face in (*ids, *elsewhere)]
+    with pytest.raises(NotFound, match=f"id {elsewhere[0]}; nothing was updated"):
+        store.update("people", updates)
+    with pytest.raises(InvalidRequest) as refused:
+        store.update("people", updates[:1], basis(3), "another embedder")
+    assert refused.value.code == "embedder_mismatch"
+    assert (labels(store, "people"), labels(store, "others")) == (["Ada"], ["Noor"])
+    with pytest.raises(NotFound, match=f"id {elsewhere[0]}"):
+        store.get("people", [*ids, *elsewhere])
+
+
+def test_followers_learn_of_updates(store: GalleryStore) -> None:
+    start = store.build("people", new_faces("Ada", "Grace", "Noor"), basis(0, 1, 2), EMBEDDER)
+    first, second, third = start.ids
+    store.update("people", [FaceUpdate(id=first, label="Mary"), FaceUpdate(id=third, label="Zoe")])
+    store.update("people", [FaceUpdate(id=second, label="Ann")], basis(4), EMBEDDER)
+    store.remove("people", ids=[third])
     with store.snapshot() as snapshot:
-        connection = snapshot._connection
-        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "foreign_keys")]
-    assert pragmas == [2, 1]
-    assert sqlite3.connect(tmp_path / "gallery.sqlite3").execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        (key,) = snapshot.galleries()
+        assert snapshot.relabelled(key, start.sequence) == [(first, "Mary")]
+        assert sorted(snapshot.removed(key, start.sequence)) == [second, third]
+        (added,) = snapshot.added(key, start.sequence)
+        assert (added.ids.tolist(), added.labels) == ([second], ["Ann"])
+        assert added.embeddings.tobytes() == basis(4).tobytes()
+
+
+def test_index_settings_are_kept_and_survive_a_rebuild(store: GalleryStore) -> None:
+    asked = IndexSettings(type="IVF64,SQ8;nprobe=8", metric="L2")
+    start = store.build("people", new_faces("Ada"), basis(0), EMBEDDER, index=asked)
+    store.build("people", new_faces("Grace"), basis(1), EMBEDDER, replace=True)
+    (info,) = store.galleries()
+    assert (info.index_type, info.metric) == (asked.type, asked.metric)
+    change = store.configure("people", IndexSettings())
+    with store.snapshot() as snapshot:
+        (key,) = snapshot.galleries()
+        assert key.index == IndexSettings()
+        assert snapshot.remade(change.sequence - 1) == {key.id}
+        assert snapshot.remade(change.sequence) == set()
+        assert snapshot.changed(start.sequence) >= {key.id}
+
+
+def test_a_gallery_takes_another_s_place_with_its_ids(store: GalleryStore) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    ids = store.build("new", new_faces("Grace"), basis(1), EMBEDDER).ids
+    with pytest.raises(AlreadyExists) as refused:
+        store.rename("new", "people")
+    assert refused.value.code == "gallery_exists"
+    store.rename("new", "people", replace=True)
+    assert [info.name for info in store.galleries()] == ["people"]
+    assert [face.id for face in store.page("people").faces] == ids
+    store.rename("people", "people", replace=True)
+    assert labels(store, "people") == ["Grace"]
+
+
+def test_an_export_has_all_that_is_known_of_a_face(store: GalleryStore) -> None:
+    faces = [NewFace(label=f"person {number}", quality=number / 20_000) for number in range(9000)]
+    vectors = unit_vectors(9000, seed=2)
+    ids = store.build("people", faces, vectors, EMBEDDER).ids
+    with store.snapshot() as snapshot:
+        (key,) = snapshot.galleries()
+        parts = list(snapshot.stored(key))
+        assert snapshot.count(key) == 9000
+    infos = [info for part in parts for info in part.faces]
+    assert len(parts) > 1
+    assert [(info.id, info.label, info.quality) for info in infos] == [
+        (face, new.label, new.quality) for face, new in zip(ids, faces, strict=True)
+    ]
+    assert np.concatenate([part.embeddings for part in parts]).tobytes() == vectors.tobytes()
+
+
+def test_a_sample_has_some_faces_once_each(store: GalleryStore) -> None:
+    store.build("people", [NewFace(label="x")] * 3000, unit_vectors(3000, seed=3), EMBEDDER)
+    store.build("others", new_faces("Noor"), basis(0), EMBEDDER)
+    with store.snapshot() as snapshot:
+        key = snapshot.galleries()[-1]
+        assert len(np.unique(snapshot.sample(key, 1500), axis=0)) == 1500
+        assert snapshot.sample(key, 5000).shape == (3000, DIMENSION)
+
+
+def test_old_changes_are_trimmed_and_whoever_missed_them_can_tell(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows.trim, "__defaults__", (10,))
+    store.build("people", [], basis(), EMBEDDER)
+    positions = []
+    for _ in range(60):
+        store.add("people", new_faces("Ada"), basis(0), EMBEDDER)
+        with store.snapshot() as snapshot:
+            positions.append(snapshot.position())
+    with store.snapshot() as snapshot:
+        kept = [position for position in positions if snapshot.follows(position)]
+    assert kept == positions[-len(kept) :]
+    assert 10 <= len(kept) <= 20
+
+
+def test_a_position_of_another_history_does_not_follow(store: GalleryStore) -> None:
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    with store.snapshot() as snapshot:
+        position = snapshot.position()
+        assert snapshot.follows(position)
+        assert not snapshot.follows(replace(position, stamp=position.stamp ^ 1))
+        assert not snapshot.follows(replace(position, sequence=position.sequence + 1))
+
+
+def test_verify_finds_what_does_not_belong(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces("Ada", "Grace", "Noor"), basis(0, 1, 2), EMBEDDER).ids
+    assert store.verify() == []
+    with store._database.writing() as connection:
+        for face, data in zip(ids, (b"short", np.full(DIMENSION, np.nan, "<f4").tobytes()), strict=False):
+            connection.execute(update(schema.faces).where(schema.faces.c.id == face).values(embedding=data))
+    assert store.verify() == [
+        f"gallery 'people', face {ids[0]}: its embedding has 5 bytes; {4 * DIMENSION} are right",
+        f"gallery 'people', face {ids[1]}: its embedding has the norm nan; 1 is right",
+    ]
