@@ -98,7 +98,7 @@ def _multiclass_nms(original: Any) -> Any:
     if not paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
         return original  # the process traces programs in Paddle 2's form
 
-    @paddle.jit.not_to_static  # type: ignore[misc, unused-ignore]
+    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
     def multiclass_nms(
         bboxes: Any,
         scores: Any,

@@ -1,0 +1,120 @@
+"""An engine's steps, and that its state is all there is to it."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from toonface_contract.errors import ConfigError
+from toonface_training.batches import DetectionBatch, FeatureBatch
+from toonface_training.fit.arcface import ArcFace
+from toonface_training.fit.engine import Engine, EngineState, Moment, Recipe, make_engine
+from toonface_training.fit.initial import HEAD_WEIGHT, initial_state
+from toonface_training.networks import build
+from toonface_training.networks.parameters import write_parameters
+
+IDENTITIES = 4
+RECIPES = [
+    Recipe("BlazeFace", 1, optimizer="rmsprop", weight_decay=5e-4),
+    Recipe("BlazeFace", 1, optimizer="momentum", weight_decay=5e-4, ema_decay=0.99),
+    Recipe("MobileFaceNet", IDENTITIES, optimizer="adamw", weight_decay=0.05, clip_norm=5.0, ema_decay=0.99),
+]
+
+
+def a_batch(recipe: Recipe, seed: int) -> DetectionBatch | FeatureBatch:
+    rng = np.random.default_rng(seed)
+    if recipe.model == "BlazeFace":
+        images = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+        boxes = [np.array([[8, 8, 40, 40]], np.float32), np.zeros((0, 4), np.float32)]
+        return DetectionBatch(images, boxes, [np.zeros(len(each), np.int64) for each in boxes])
+    images = rng.integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    return FeatureBatch(images, rng.integers(0, IDENTITIES, 3))
+
+
+def steps(engine: Engine, recipe: Recipe, first: int, last: int) -> list[float]:
+    moments = [Moment(step, 0, 1e-3 / (1 + step), 0.3) for step in range(first, last)]
+    return [engine.learn(a_batch(recipe, moment.step), moment)["loss"] for moment in moments]
+
+
+def assert_same(one: EngineState, other: EngineState) -> None:
+    for left, right in (
+        (one.parameters, other.parameters),
+        (one.average or {}, other.average or {}),
+        (one.optimizer, other.optimizer),
+    ):
+        assert left.keys() == right.keys()
+        assert all(np.array_equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.model}-{recipe.optimizer}")
+def test_an_engine_goes_on_from_a_state_as_if_nothing_had_been(recipe: Recipe) -> None:
+    start, _ = initial_state(recipe.model, recipe.num_classes, 1, None)
+    engine = make_engine("paddle", recipe)
+    engine.load(start)
+    steps(engine, recipe, 0, 2)
+    between = pickle.dumps(engine.state())
+    expected = steps(engine, recipe, 2, 4)
+
+    other = make_engine("paddle", recipe)
+    other.load(pickle.loads(between))  # noqa: S301  (our own)
+    assert steps(other, recipe, 2, 4) == expected
+    assert_same(engine.state(), other.state())
+    name = next(iter(start.parameters))
+    assert not np.array_equal(engine.state().parameters[name], start.parameters[name])
+
+
+def test_the_average_trails_behind_the_parameters() -> None:
+    recipe = RECIPES[1]
+    start, _ = initial_state(recipe.model, 1, 1, None)
+    engine = make_engine("paddle", recipe)
+    engine.load(start)
+    steps(engine, recipe, 0, 1)
+    state = engine.state()
+    assert state.average is not None and state.best is state.average
+    name = "blaze_head.boxes0.weight"
+    # After the first step the decay is a tenth.
+    expected = 0.1 * start.parameters[name] + 0.9 * state.parameters[name]
+    np.testing.assert_allclose(state.average[name], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_arcface_without_a_margin_is_a_softmax_of_cosines() -> None:
+    paddle.seed(0)
+    network = ArcFace(build("MobileFaceNet"), 128, IDENTITIES, scale=8.0)
+    network.eval()
+    images, labels = paddle.rand([3, 3, 112, 112]), paddle.to_tensor([0, 3, 1])
+    features = network.backbone(images).numpy()
+    directions = network.head.weight.numpy()
+    cosines = (features / np.linalg.norm(features, axis=1, keepdims=True)) @ (
+        directions / np.linalg.norm(directions, axis=0)
+    )
+
+    def expected(margin: float) -> float:
+        logits = cosines.copy()
+        rows = np.arange(3), labels.numpy()
+        logits[rows] = np.cos(np.arccos(logits[rows]) + margin)
+        exponents = np.exp(8 * logits)
+        return float(-np.log(exponents[rows] / exponents.sum(axis=1)).mean())
+
+    for margin in (0.0, 0.5):
+        loss, accuracy = network(images, labels, margin)
+        assert float(loss) == pytest.approx(expected(margin), rel=1e-4)
+        assert float(accuracy) == pytest.approx((cosines.argmax(axis=1) == labels.numpy()).mean())
+    assert expected(0.5) > expected(0.0)
+
+
+def test_a_pretrained_backbone_is_taken_and_the_head_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "MobileFaceNet_pretrained.pdparams"
+    other, _ = initial_state("MobileFaceNet", 9, 5, None)
+    write_parameters(other.parameters, path)
+    state, misfits = initial_state("MobileFaceNet", IDENTITIES, 1, path)
+    assert misfits == []
+    assert state.parameters[HEAD_WEIGHT].shape == (128, IDENTITIES)
+    name = "backbone.conv1.conv.weight"
+    assert np.array_equal(state.parameters[name], other.parameters[name])
+
+
+def test_mixed_precision_on_a_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Train\.amp is O1.*only on a GPU"):
+        make_engine("paddle", Recipe("BlazeFace", 1, amp="O1"))
