@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-import openvino as ov
 from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError, ToonfaceError
@@ -22,7 +19,8 @@ from toonface_ensemble.matching import Identities, Matches, Probes, identify
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
 from toonface_gallery.live import LiveGalleries
-from toonface_server.cpus import bf16_pays, usable_cpus
+from toonface_server.cpus import usable_cpus
+from toonface_server.openvino_network import OpenVinoNetwork
 from toonface_server.repository import Repository
 
 Run = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
@@ -86,36 +84,13 @@ def _compile(repository: Repository, model: str, outputs: tuple[str, ...]) -> Ru
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         return lambda batch: session.run(list(outputs), {name: batch})
     if config.backend == "openvino":
-        return _openvino(
-            repository.path / model / "1" / (config.default_model_filename or "model.xml"), settings, outputs
+        path = repository.path / model / "1" / (config.default_model_filename or "model.xml")
+        network = OpenVinoNetwork(
+            path,
+            outputs,
+            batches=True,
+            threads=int(settings.get("INFERENCE_NUM_THREADS", 0)) or usable_cpus(),
+            precision=settings.get("INFERENCE_PRECISION_HINT", "auto"),
         )
+        return lambda batch: list(network.run({name: batch}).values())
     raise ConfigError(f"model {model} is for the backend {config.backend!r}, which runs in Triton only")
-
-
-def _openvino(path: Path, settings: Mapping[str, str], outputs: tuple[str, ...]) -> Run:
-    """As the server's own backend does it: compiled for one row, a batch row by row."""
-    precision = settings.get("INFERENCE_PRECISION_HINT", "auto")
-    if precision == "auto":
-        precision = "bf16" if bf16_pays(Path("/proc/cpuinfo").read_text()) else "f32"
-    core = ov.Core()
-    network = core.read_model(path)
-    network.reshape({tensor.any_name: [1, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
-    properties = {
-        "INFERENCE_NUM_THREADS": int(settings.get("INFERENCE_NUM_THREADS", 0)) or usable_cpus(),
-        "INFERENCE_PRECISION_HINT": precision,
-        "PERFORMANCE_HINT": settings.get("PERFORMANCE_HINT", "LATENCY"),
-        "ENABLE_CPU_PINNING": False,
-    }
-    compiled = core.compile_model(network, "CPU", properties)
-    callers = threading.local()
-
-    def run(batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        if not hasattr(callers, "request"):
-            callers.request = compiled.create_infer_request()
-        rows = []
-        for row in range(len(batch)):
-            results = callers.request.infer([batch[row : row + 1]], share_inputs=True)
-            rows.append([results[output].copy() for output in outputs])
-        return [np.concatenate(tensors) for tensors in zip(*rows, strict=True)]
-
-    return run

@@ -27,10 +27,13 @@ class Serving(_Strict):
     Attributes:
         backend: who computes the two networks.
         precision: of OpenVINO: `auto` is BF16 on processors made for it, else F32. ONNX Runtime takes F32.
-        threads: threads of each network; 0 for as many as the machine has cores.
+        threads: threads of each instance of a network; 0 for its share of the cores, all of them for a single instance.
         canvas: height and width in pixels into which pictures are scaled down for detectors that take any size.
         pyramid_levels: for the same detectors: scales at which they look at the canvas, each half the one before.
-        detection_batch: most pictures that are detected together.
+        detection_instances: detectors that work side by side. On a CPU two of them, with half the threads each, do more
+            than one whose threads wait for each other; each takes the memory of a whole one.
+        detection_batch: most pictures that one of them detects together. A CPU gains nothing by large batches, and the
+            first picture waits for the last.
         embedding_batch: most faces that are embedded together; faces of one picture beyond it are cut.
         search_batch: most faces that are searched together; at least `embedding_batch`, since Triton splits no request.
         batch_delay_us: microseconds that a face may wait for others to fill its batch.
@@ -45,12 +48,13 @@ class Serving(_Strict):
     threads: Annotated[int, Field(ge=0)] = 0
     canvas: tuple[_Positive, _Positive] = (640, 640)
     pyramid_levels: Annotated[int, Field(ge=1, le=5)] = 3
-    detection_batch: _Positive = 8
+    detection_instances: _Positive = 2
+    detection_batch: _Positive = 2
     embedding_batch: _Positive = 64
     search_batch: _Positive = 64
     batch_delay_us: Annotated[int, Field(ge=0)] = 0
     preprocess_instances: _Positive = 2
-    crop_align_instances: _Positive = 1
+    crop_align_instances: _Positive = 2
     queue_size: _Positive = 64
     queue_timeout_ms: _Positive = 10_000
 

@@ -89,6 +89,7 @@ def _face_detection(deployment: Deployment) -> OnnxRuntimeModel | OpenVinoModel:
         outputs=(Tensor("boxes", "FP32", (deployment.anchors, 4)), Tensor("scores", "FP32", (deployment.anchors,))),
         max_batch_size=deployment.serving.detection_batch,
         queue=_edge_queue(deployment.serving),
+        instances=deployment.serving.detection_instances,
     )
 
 
@@ -106,7 +107,7 @@ def _crop_align(deployment: Deployment) -> PythonStage:
             *_FACES_OUT,
         ),
         max_batch_size=0,
-        queue=_inner_queue(deployment.serving),
+        queue=None,
         instances=deployment.serving.crop_align_instances,
         parameters={
             "detector_input": deployment.detector_input.model_dump_json(),
@@ -124,7 +125,7 @@ def _face_embedding(deployment: Deployment) -> OnnxRuntimeModel | OpenVinoModel:
         inputs=(Tensor("faces", "UINT8", (FACE_SIZE, FACE_SIZE, 3)),),
         outputs=(Tensor("embedding", "FP32", (deployment.dimension,)),),
         max_batch_size=deployment.serving.embedding_batch,
-        queue=_inner_queue(deployment.serving, batching=True),
+        queue=_inner_queue(deployment.serving),
     )
 
 
@@ -139,7 +140,7 @@ def _gallery_search(deployment: Deployment) -> PythonStage:
             Tensor("ids", "INT64", (-1,)),
         ),
         max_batch_size=deployment.serving.search_batch,
-        queue=_inner_queue(deployment.serving, batching=True),
+        queue=_inner_queue(deployment.serving),
         parameters={**_embedder(deployment), "options": _options(deployment)},
     )
 
@@ -205,6 +206,7 @@ def _graph(
     outputs: tuple[Tensor, ...],
     max_batch_size: int,
     queue: Queue,
+    instances: int = 1,
 ) -> OnnxRuntimeModel | OpenVinoModel:
     if serving.backend == "onnxruntime":
         return OnnxRuntimeModel(
@@ -213,6 +215,7 @@ def _graph(
             outputs=outputs,
             max_batch_size=max_batch_size,
             queue=queue,
+            instances=instances,
             threads=serving.threads,
         )
     return OpenVinoModel(
@@ -221,6 +224,7 @@ def _graph(
         outputs=outputs,
         max_batch_size=max_batch_size,
         queue=queue,
+        instances=instances,
         threads=serving.threads,
         precision=serving.precision,
     )
@@ -231,8 +235,8 @@ def _edge_queue(serving: Serving) -> Queue:
     return Queue(serving.queue_size, serving.queue_timeout_ms * 1000)
 
 
-def _inner_queue(serving: Serving, *, batching: bool = False) -> Queue:
-    return Queue(serving.queue_size * _INNER_QUEUE_FACTOR, batch_delay_us=serving.batch_delay_us if batching else 0)
+def _inner_queue(serving: Serving) -> Queue:
+    return Queue(serving.queue_size * _INNER_QUEUE_FACTOR, batch_delay_us=serving.batch_delay_us)
 
 
 def _detector_dims(deployment: Deployment) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 from toonface_contract.errors import ToonfaceError
 from toonface_server import stage
 from toonface_server.batching import Arrays, Run, run_alone, run_together
+from toonface_server.cpus import usable_cpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Model:
         inputs: names of the inputs.
         outputs: names of the outputs.
         batches: whether the first dimension of every tensor counts rows, so that requests may share a run.
+        instances: copies of the model that work side by side.
         parameters: the `parameters` of the configuration.
         config: the whole configuration.
     """
@@ -36,6 +38,7 @@ class Model:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batches: bool
+    instances: int
     parameters: dict[str, str]
     config: dict[str, Any]
 
@@ -62,9 +65,14 @@ class Model:
             inputs=tuple(tensor["name"] for tensor in config["input"]),
             outputs=tuple(tensor["name"] for tensor in config["output"]),
             batches=config.get("max_batch_size", 0) > 0,
+            instances=sum(group["count"] for group in config["instance_group"]),
             parameters=stage.start(args),
             config=config,
         )
+
+    def threads(self, name: str) -> int:
+        """The parameter that says how many threads an instance uses; without it, or with 0, its share of the CPUs."""
+        return self.number(name) or max(1, usable_cpus() // self.instances)
 
     def number(self, name: str, default: int = 0) -> int:
         """A parameter that is a whole number from 0 up.

@@ -60,7 +60,6 @@ class TritonPythonModel:
         return [pb_utils.InferenceResponse([pb_utils.Tensor("sums", a.sum(1, keepdims=True))]) for a in arrays]
 """
 
-_TWO_STREAMS = 'parameters { key: "NUM_STREAMS" value { string_value: "2" } }\n'
 
 _ADMIN = """
 import numpy as np
@@ -115,7 +114,7 @@ def write_repository(folder: Path) -> Path:
         "preprocess/1/model.py": _PREPROCESS,
         "face_detection/config.pbtxt": _config("onnxruntime", 8, [rows], [doubled], queue),
         "face_embedding/config.pbtxt": _config(
-            "openvino", 8, [doubled], [moved], f'{queue}default_model_filename: "model.onnx"\n{_TWO_STREAMS}'
+            "openvino", 8, [doubled], [moved], f'{queue}default_model_filename: "model.onnx"\n'
         ),
         "gallery_search/config.pbtxt": _config("python", 8, [moved], [_tensor("sums", "FP32", [1])], queue),
         "gallery_search/1/model.py": _SUM,

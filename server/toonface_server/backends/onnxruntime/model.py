@@ -14,7 +14,6 @@ import onnxruntime as ort
 
 from toonface_server.backend_support import Model, respond
 from toonface_server.batching import Arrays
-from toonface_server.cpus import usable_cpus
 
 # `optimization.graph.level` of config.pbtxt, as the native backend takes it; anything else means all optimisations.
 _GRAPH_LEVELS = {
@@ -44,10 +43,10 @@ class TritonPythonModel:
 
 
 def session_options(model: Model) -> ort.SessionOptions:
-    """ONNX Runtime's options for a model. 0 threads means as many as there are CPUs to use."""
+    """ONNX Runtime's options for a model."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = model.number("intra_op_thread_count") or usable_cpus()
-    options.inter_op_num_threads = model.number("inter_op_thread_count") or usable_cpus()
+    options.intra_op_num_threads = model.threads("intra_op_thread_count")
+    options.inter_op_num_threads = model.threads("inter_op_thread_count")
     if model.number("execution_mode"):
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.enable_cpu_mem_arena = bool(model.number("enable_mem_arena", default=1))
