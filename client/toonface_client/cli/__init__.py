@@ -28,6 +28,7 @@ _COMMANDS = {
     "fetch": _Lazy("toonface_export.fetch_cli", "Get PaddleX's models and data sets by name.", "export"),
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
+    "evaluate": _Lazy("toonface_training.evaluation.cli", "Measure how good a model is.", "training"),
     "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server"),
 }
 

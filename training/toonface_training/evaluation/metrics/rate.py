@@ -8,6 +8,8 @@ from typing import Any
 
 # Two-sided 95 %: the standard normal's quantile at 0.975.
 _Z = 1.959963984540054
+# In JSON.
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,12 @@ class Rate:
         share, spread = self.hits / self.of, _Z**2 / self.of
         centre = share + spread / 2
         half = _Z * math.sqrt(share * (1 - share) / self.of + spread / self.of / 4)
-        return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
+        # Of none, or of all, rounding must not leave a rest.
+        low = (centre - half) / (1 + spread) if self.hits else 0.0
+        return low, (centre + half) / (1 + spread) if self.hits < self.of else 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """The rate for JSON: `value`, `hits`, `of`, `low` and `high`."""
-        low, high = self.interval
-        return {"value": self.value, "hits": self.hits, "of": self.of, "low": low, "high": high}
+        low, high = (round(end, _DECIMALS) for end in self.interval)
+        value = None if self.value is None else round(self.value, _DECIMALS)
+        return {"value": value, "hits": self.hits, "of": self.of, "low": low, "high": high}

@@ -78,7 +78,7 @@ class Acceptance:
 
 def edges() -> NDArray[np.float64]:
     """FP64 [BINS + 1], the edges of the bins, from -1 to 1."""
-    return np.arange(BINS + 1) / (BINS / 2) - 1
+    return np.round(np.arange(BINS + 1) / (BINS / 2) - 1, 5)
 
 
 def tar_at_far(genuine: ScoreCounts, impostors: ScoreCounts, wanted_far: float) -> Acceptance:

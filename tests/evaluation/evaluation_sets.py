@@ -1,0 +1,55 @@
+"""Small datasets in PaddleX's layouts, made of the demo's pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODELS = CHECKOUT / "models"
+DEMO = CHECKOUT / "demo"
+
+
+def detection_set(folder: Path) -> Path:
+    """The demo's pictures as a COCO set whose annotations say who is where."""
+    shutil.copytree(DEMO / "pictures", folder / "images")
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, picture in enumerate(json.loads((DEMO / "expected.json").read_text())["pictures"]):
+        name = Path(picture["file"]).name
+        images.append({"id": number, "file_name": name, "width": picture["width"], "height": picture["height"]})
+        for face in picture["faces"]:
+            x1, y1, x2, y2 = face["box"]
+            annotation = {
+                "id": len(annotations),
+                "image_id": number,
+                "category_id": 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+            }
+            annotations.append({**annotation, "iscrowd": 0, "area": (x2 - x1) * (y2 - y1), "character": face["label"]})
+    (folder / "annotations").mkdir()
+    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
+    (folder / "annotations" / "instance_val.json").write_text(json.dumps(coco))
+    return folder
+
+
+def feature_set(folder: Path) -> Path:
+    """Pairs of the demo's gallery: 24 of one character, 24 of two; a gallery of two pictures each, and probes.
+
+    The probes are the third pictures; the last three characters are not enrolled. Characters with an even number are
+    of one style, those with an odd one of another.
+    """
+    shutil.copytree(DEMO / "gallery", folder / "val")
+    files = [line.split(" ", 1)[0] for line in (DEMO / "gallery" / "gallery.txt").read_text().splitlines()]
+    takes = [files[start : start + 3] for start in range(0, len(files), 3)]
+    pairs = []
+    for (one, two, _), (other, *_) in zip(takes, [*takes[1:], takes[0]], strict=True):
+        pairs += [f"{one} {two} 1", f"{one} {other} 0"]
+    (folder / "val" / "pair_label.txt").write_text("\n".join(pairs) + "\n")
+    named = [(f"{'odd' if number % 2 else 'even'}-{number}", take) for number, take in enumerate(takes)]
+    gallery = [f"val/{file} {label}" for label, take in named[:-3] for file in take[:2]]
+    (folder / "gallery.txt").write_text("\n".join(gallery) + "\n")
+    (folder / "probe.txt").write_text("".join(f"val/{take[2]} {label}\n" for label, take in named))
+    return folder

@@ -1,0 +1,104 @@
+"""Reading the datasets that figures are made on, and refusing those that would give wrong ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from toonface_contract.errors import ConfigError, InvalidImage
+from toonface_training.evaluation.datasets import read_pairs, read_picture, read_scenes, style_of
+
+
+def _scenes(folder: Path, **changes: object) -> Path:
+    content = {
+        "images": [{"id": 3, "file_name": "a.jpg", "width": 100, "height": 50}],
+        "annotations": [{"id": 1, "image_id": 3, "category_id": 1, "bbox": [80, 10, 40, 20]}],
+        "categories": [{"id": 1, "name": "face"}],
+        **changes,
+    }
+    (folder / "annotations").mkdir(exist_ok=True)
+    (folder / "annotations" / "instance_val.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_boxes_become_corners_within_the_picture(tmp_path: Path) -> None:
+    (scene,) = read_scenes(_scenes(tmp_path), "val")
+    assert scene.path == tmp_path / "images" / "a.jpg"
+    assert scene.truth.boxes.tolist() == [[80, 10, 100, 30]]
+    assert scene.truth.ignored.tolist() == [False]
+    assert scene.labels == (None,)
+
+
+def test_crowds_and_faces_outside_the_picture_do_not_count(tmp_path: Path) -> None:
+    annotations = [
+        {"image_id": 3, "bbox": [10, 10, 20, 20], "iscrowd": 1, "character": "micah-1"},
+        {"image_id": 3, "bbox": [200, 10, 20, 20]},
+        {"image_id": 3, "bbox": [10, 10, 20, 0.5]},
+        {"image_id": 3, "bbox": [10, 10, 20, 20]},
+    ]
+    (scene,) = read_scenes(_scenes(tmp_path, annotations=annotations), "val")
+    assert scene.truth.ignored.tolist() == [True, True, True, False]
+    assert scene.labels[0] == "micah-1"
+
+
+def test_a_missing_split_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"instance_unseen.json is missing; .* has the splits val"):
+        read_scenes(_scenes(tmp_path), "unseen")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"annotations": [{"image_id": 3, "bbox": [1, 2, 3]}]}, "annotations.0.bbox"),
+        ({"annotations": [{"image_id": 4, "bbox": [1, 2, 3, 4]}]}, "image_id 4"),
+        ({"images": []}, "image_id 3"),
+        ({"images": [], "annotations": []}, "lists no images"),
+        ({"images": [{"id": 3, "file_name": "a.jpg"}]}, "images.0.width"),
+    ],
+)
+def test_a_file_that_is_not_coco_is_refused_by_place(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_scenes(_scenes(tmp_path, **changes), "val")
+
+
+def test_pairs_are_relative_to_their_list(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("a.jpg b.jpg 1\n\nc/a.jpg b.jpg 0\n")
+    one, two = read_pairs(tmp_path / "pairs.txt")
+    assert (one.left, one.same) == (tmp_path / "a.jpg", True)
+    assert (two.left, two.same) == (tmp_path / "c" / "a.jpg", False)
+
+
+@pytest.mark.parametrize("line", ["a.jpg b.jpg", "a.jpg b.jpg 2", "a.jpg b c.jpg 1"])
+def test_a_malformed_pair_is_refused_by_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "pairs.txt").write_text(f"a.jpg b.jpg 1\n{line}\n")
+    with pytest.raises(ConfigError, match="line 2"):
+        read_pairs(tmp_path / "pairs.txt")
+
+
+def test_no_pairs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("\n")
+    with pytest.raises(ConfigError, match="has no lines"):
+        read_pairs(tmp_path / "pairs.txt")
+    with pytest.raises(ConfigError, match="cannot read the list of pairs"):
+        read_pairs(tmp_path / "none.txt")
+
+
+def test_a_bad_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    with pytest.raises(InvalidImage, match=r"bad\.jpg.*no known format") as raised:
+        read_picture(tmp_path / "bad.jpg")
+    assert raised.value.code == "image_format_unsupported"
+    with pytest.raises(InvalidImage, match=r"cannot read the picture .*none\.jpg"):
+        read_picture(tmp_path / "none.jpg")
+
+
+def test_styles_are_read_from_labels() -> None:
+    assert [style_of(label) for label in ("big-ears-10000123", "micah-1", "Zo\u00eb", "Unknown", "a-b")] == [
+        "big-ears",
+        "micah",
+        None,
+        None,
+        None,
+    ]

@@ -1,0 +1,264 @@
+"""The command `toonface evaluate`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.table import Table
+
+from toonface_client.cli.options import json_option, progress, tables, write_json
+from toonface_export.pipeline import Serving
+from toonface_training.evaluation.runs import Run, run_detection, run_feature, run_recognition
+from toonface_training.evaluation.subjects.opening import Subject, SubjectSettings, open_subject
+from toonface_training.evaluation.tracking import Item, Track
+from toonface_training.networks import MODELS
+
+R = TypeVar("R")
+
+_SHARE = click.FloatRange(0, 1)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_det_threshold = click.option(
+    "--det-threshold", type=_SHARE, help="A face counts above this score.  [default: what the model was exported with]"
+)
+_rec_threshold = click.option(
+    "--rec-threshold", type=_SHARE, help="A name counts from this on.  [default: what the model was exported with]"
+)
+_split = click.option(
+    "--split", default="val", show_default=True, help="Which annotations/instance_<split>.json to look at."
+)
+_output = click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for evaluate_result.json and report/index.html.  [default: write nothing]",
+)
+
+
+def _with_subject(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds the argument SUBJECT and the options that say how to run it; the command gets a `subject`, ready."""
+
+    @functools.wraps(command)
+    def wrapper(
+        *,
+        subject: str,
+        model: str | None,
+        backend: Any,
+        canvas: tuple[int, int],
+        pyramid_levels: int,
+        **arguments: Any,
+    ) -> R:
+        serving = Serving(canvas=canvas, pyramid_levels=pyramid_levels)
+        return command(subject=open_subject(subject, SubjectSettings(backend, serving, model)), **arguments)
+
+    defaults = Serving()
+    decorated: Callable[..., R] = wrapper
+    for option in (
+        click.option(
+            "--pyramid-levels",
+            type=click.IntRange(1, 5),
+            default=defaults.pyramid_levels,
+            show_default=True,
+            help="BlazeFace in Paddle: scales at which it looks at the canvas.",
+        ),
+        click.option(
+            "--canvas",
+            type=click.Tuple([click.IntRange(1), click.IntRange(1)]),
+            default=defaults.canvas,
+            show_default=True,
+            metavar="HEIGHT WIDTH",
+            help="BlazeFace in Paddle: pixels into which pictures are scaled down.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["onnxruntime", "openvino"]),
+            help="Who computes exported models.  [default: whom they were exported for]",
+        ),
+        click.option(
+            "--model", type=click.Choice(list(MODELS)), help="For parameters (.pdparams): the network that they are of."
+        ),
+        click.argument("subject"),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure how good a model is: in Paddle, exported, or as it is served.
+
+    \b
+    SUBJECT is one of
+      a Paddle inference folder, or what training wrote:  models/MobileFaceNet, output/best_model
+      parameters, with --model:                           output/best_model/best_model.pdparams
+      a pipeline file, for a detector and an embedder:    models/face_recognition.yaml
+      a repository that `toonface export` wrote:          build/repository
+      an embedder's ONNX file:                            build/repository/face_embedding/1/model.onnx
+      a live server:                                      127.0.0.1:8001
+      a floor to stand above, as an embedder:             random-network, colour-histogram
+
+    All see the same pictures, prepared as they are served, so that one figure can be followed from training to serving.
+    Each figure comes with the counts that it rests on, and with the interval that they leave it at 95 %.
+    """
+
+
+@evaluate.command()
+@_with_subject
+@click.argument("dataset", type=_FOLDER)
+@_split
+@_det_threshold
+@_output
+@json_option
+def detection(
+    subject: Subject, dataset: Path, split: str, det_threshold: float | None, output: Path | None, as_json: bool
+) -> None:
+    """Are the faces found? COCO's average precision; precision and recall as deployed.
+
+    DATASET is a detection set in PaddleX's COCO layout: annotations/instance_val.json and images/.
+
+    \b
+    Examples:
+      toonface evaluate detection output/best_model cartoon/detection --output report/
+      toonface evaluate detection 127.0.0.1:8001 cartoon/detection --split unseen
+    """
+    with _tracked() as track:
+        run = run_detection(subject, dataset, split=split, det_threshold=det_threshold, track=track)
+    _hand_over(run, output, as_json)
+
+
+@evaluate.command()
+@_with_subject
+@click.argument("dataset", type=_FOLDER)
+@click.option("--pairs", type=_FILE, help="List of pairs.  [default: val/pair_label.txt of DATASET]")
+@click.option("--gallery", type=_FILE, help="List of gallery pictures.  [default: gallery.txt of DATASET]")
+@click.option("--probes", type=_FILE, help="List of pictures to look up.  [default: probe.txt of DATASET]")
+@click.option(
+    "--shots",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Gallery pictures of each character; repeatable.  [default: all]",
+)
+@click.option(
+    "--flip-test", is_flag=True, help="Give the pair accuracy with mirrored pictures added too, as PaddleX does."
+)
+@_rec_threshold
+@_output
+@json_option
+def feature(
+    subject: Subject,
+    dataset: Path,
+    pairs: Path | None,
+    gallery: Path | None,
+    probes: Path | None,
+    shots: tuple[int, ...],
+    flip_test: bool,
+    rec_threshold: float | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Are characters told apart? Pairs as in PaddleX; ranks, strangers and thresholds on a gallery.
+
+    DATASET has val/pair_label.txt (lines of `left right 1`, or 0), or gallery.txt and probe.txt (lines of `path label`;
+    who is not in the gallery is a stranger), or all of them. Where labels are a style and a number, as in `micah-17`,
+    there are figures against impostors of the same style too.
+
+    \b
+    Examples:
+      toonface evaluate feature output/best_model cartoon/feature --output report/
+      toonface evaluate feature build/repository cartoon/gallery/seen
+      toonface evaluate feature colour-histogram cartoon/gallery/seen --probes cartoon/gallery/seen/probe_turned.txt
+    """
+    with _tracked() as track:
+        run = run_feature(
+            subject,
+            dataset,
+            pairs=pairs,
+            gallery=gallery,
+            probes=probes,
+            rec_threshold=rec_threshold,
+            shots=shots,
+            flip_test=flip_test,
+            track=track,
+        )
+    _hand_over(run, output, as_json)
+
+
+@evaluate.command()
+@_with_subject
+@click.argument("dataset", type=_FOLDER)
+@click.option("--gallery", type=_FILE, required=True, help="List of gallery pictures, `path label` a line.")
+@click.option("--shots", type=click.IntRange(1), help="Take so many gallery pictures of each.  [default: all]")
+@_split
+@_det_threshold
+@_rec_threshold
+@_output
+@json_option
+def recognition(
+    subject: Subject,
+    dataset: Path,
+    gallery: Path,
+    shots: int | None,
+    split: str,
+    det_threshold: float | None,
+    rec_threshold: float | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Does every face get its name? From scenes, through detected boxes, to the nearest gallery picture.
+
+    SUBJECT must have a detector and an embedder. DATASET is a detection set whose annotations have a `character`, the
+    label that the gallery's list gives; all others are strangers.
+
+    \b
+    Example:
+      toonface evaluate recognition build/repository cartoon/detection --split test \\
+          --gallery cartoon/gallery/seen/gallery.txt
+    """
+    with _tracked() as track:
+        run = run_recognition(
+            subject,
+            dataset,
+            gallery,
+            split=split,
+            det_threshold=det_threshold,
+            rec_threshold=rec_threshold,
+            shots=shots,
+            track=track,
+        )
+    _hand_over(run, output, as_json)
+
+
+@contextmanager
+def _tracked() -> Iterator[Track]:
+    """Progress bars on standard error, one for each piece of work."""
+    with progress() as bar:
+
+        def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
+            return bar.track(items, total=total, description=what)
+
+        yield track
+
+
+def _hand_over(run: Run, output: Path | None, as_json: bool) -> None:
+    """Writes the result where it was asked for, and shows it."""
+    written = run.save(output) if output else []
+    if as_json:
+        write_json(run.document)
+        return
+    console = tables()
+    console.print(run.title, soft_wrap=True)
+    for title, rows in run.tables.items():
+        table = Table(title=title, title_justify="left")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        table.add_column("rests on", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for path in written:
+        console.print(f"wrote {path}", soft_wrap=True)

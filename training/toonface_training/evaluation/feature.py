@@ -1,0 +1,218 @@
+"""How well an embedder tells characters apart: on pairs, and against a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_training.evaluation.datasets import GallerySet, Pair, style_of
+from toonface_training.evaluation.embedded import Embeddings, Numbering, embed_files, first_of_each
+from toonface_training.evaluation.metrics.identification import Identification, identify
+from toonface_training.evaluation.metrics.pairs import PairAccuracy, pair_accuracy
+from toonface_training.evaluation.metrics.scores import Acceptance, ScoreCounts, tar_at_far
+from toonface_training.evaluation.subjects import Embedder
+from toonface_training.evaluation.tracking import Track, silent
+
+FARS = (1e-2, 1e-3)
+RANKS = (1, 5)
+
+
+@dataclass(frozen=True, eq=False)
+class PairOutcome:
+    """Pairs told apart.
+
+    Attributes:
+        pairs: the pairs.
+        similarities: FP32 [N], of each pair.
+        served: the accuracy of the embeddings as they are served.
+        mirrored_too: the accuracy with the features of the mirrored picture added to those of the picture, as PaddleX's
+            own evaluation has it (`flip_test`); None where it was not asked for.
+    """
+
+    pairs: Sequence[Pair]
+    similarities: NDArray[np.float32]
+    served: PairAccuracy
+    mirrored_too: PairAccuracy | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for JSON."""
+        return {
+            "accuracy": asdict(self.served),
+            "accuracy_flip_test": self.mirrored_too and asdict(self.mirrored_too),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryOutcome:
+    """Probes looked up in a gallery.
+
+    Attributes:
+        shots: gallery pictures of each character, at most; None for all there are.
+        gallery: positions in `GallerySet.gallery` of the pictures that took part; rows of `found.nearest` are positions
+            among these.
+        found: what the gallery says of each probe.
+        rec_threshold: the deployed one.
+    """
+
+    shots: int | None
+    gallery: Sequence[int]
+    found: Identification
+    rec_threshold: float
+
+    @property
+    def name(self) -> str:
+        """`shots` in words."""
+        return "all" if self.shots is None else str(self.shots)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures for JSON, with what they rest on."""
+        found = self.found
+        thresholds = {_label(far): found.threshold_for(far) for far in FARS}
+        return {
+            "shots": self.shots,
+            "gallery_pictures": len(self.gallery),
+            "probes": len(found.ranks),
+            **{f"rank{rank}": found.within(rank).as_dict() for rank in RANKS},
+            "deployed": decisions_dict(found, self.rec_threshold),
+            "thresholds_for_far": {
+                far: None if threshold is None else decisions_dict(found, threshold)
+                for far, threshold in thresholds.items()
+            },
+            "verification": {
+                "impostors": _acceptances(found.genuine, found.impostors),
+                "alike": _acceptances(found.genuine, found.alike) if found.alike.total else None,
+            },
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureOutcome:
+    """All that was measured of an embedder; what its data did not allow is None or empty."""
+
+    pairs: PairOutcome | None
+    galleries: Sequence[GalleryOutcome]
+    gallery_set: GallerySet | None
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The main figures, PaddleX's `acc` first."""
+        metrics: dict[str, float | None] = {}
+        if self.pairs is not None:
+            metrics["acc"] = (self.pairs.mirrored_too or self.pairs.served).accuracy
+        for outcome in self.galleries:
+            for rank in RANKS:
+                metrics[f"rank{rank}_{outcome.name}"] = outcome.found.within(rank).value
+        return metrics
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures for JSON."""
+        return {
+            "pairs": self.pairs and self.pairs.as_dict(),
+            "galleries": {outcome.name: outcome.as_dict() for outcome in self.galleries},
+        }
+
+
+def evaluate_feature(
+    embedder: Embedder,
+    *,
+    pairs: Sequence[Pair] = (),
+    gallery_set: GallerySet | None = None,
+    rec_threshold: float,
+    shots: Sequence[int] = (),
+    flip_test: bool = False,
+    track: Track = silent,
+) -> FeatureOutcome:
+    """Embed every picture once, and compare.
+
+    Args:
+        embedder: what is evaluated.
+        pairs: for the pair accuracy.
+        gallery_set: for ranks, strangers and thresholds.
+        rec_threshold: the deployed one.
+        shots: how many gallery pictures of each character take part, in turn; all where it is empty.
+        flip_test: whether to give the pair accuracy as PaddleX's evaluation does, too.
+        track: told of each picture.
+
+    Raises:
+        ToonfaceError: a picture cannot be read, there are fewer than ten pairs, or the embedder cannot answer.
+    """
+    listed = [*gallery_set.gallery, *gallery_set.probes] if gallery_set else []
+    of_pairs = [path for pair in pairs for path in (pair.left, pair.right)]
+    embeddings = embed_files(embedder, [*of_pairs, *(picture.path for picture in listed)], track)
+    told = None
+    if pairs:
+        mirrored = embed_files(embedder, of_pairs, track, mirrored=True) if flip_test else None
+        told = _tell_pairs(pairs, embeddings, mirrored)
+    galleries = (
+        [_look_up(gallery_set, embeddings, most, rec_threshold) for most in shots or [None]] if gallery_set else []
+    )
+    return FeatureOutcome(told, galleries, gallery_set)
+
+
+def decisions_dict(found: Identification, threshold: float) -> dict[str, Any]:
+    """What a `rec_threshold` does, for JSON."""
+    decided = found.decisions(threshold)
+    return {
+        "rec_threshold": threshold,
+        "named_rightly": decided.right.as_dict(),
+        "named_wrongly": decided.wrong.as_dict(),
+        "strangers_named": decided.strangers.as_dict(),
+        "named_if_not_enrolled": decided.not_enrolled.as_dict(),
+    }
+
+
+def _tell_pairs(pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddings | None) -> PairOutcome:
+    same = np.array([pair.same for pair in pairs])
+    left, right = (embeddings.of(paths) for paths in zip(*((pair.left, pair.right) for pair in pairs), strict=True))
+    similarities = np.sum(left * right, axis=1)
+    accuracy = None
+    if mirrored is not None:
+        # PaddleX adds the features before it normalises them; of unit vectors the sum has the same direction but for
+        # the difference in length of the two.
+        sums = [
+            each + mirrored.of(paths)
+            for each, paths in ((left, [p.left for p in pairs]), (right, [p.right for p in pairs]))
+        ]
+        units = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in sums]
+        accuracy = pair_accuracy(np.sum(units[0] * units[1], axis=1), same)
+    return PairOutcome(pairs, similarities, pair_accuracy(similarities, same), accuracy)
+
+
+def _look_up(
+    gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, rec_threshold: float
+) -> GalleryOutcome:
+    kept = first_of_each(gallery_set.gallery, shots)
+    gallery, probes = [gallery_set.gallery[position] for position in kept], gallery_set.probes
+    labels = Numbering()
+    styles = [style_of(picture.label) for picture in gallery]
+    groups: dict[str, NDArray[np.int64]] = {}
+    if any(styles):
+        # Who has no style is alike to nobody.
+        numbers = Numbering()
+        of_probes = [style_of(picture.label) or f"\0{row}" for row, picture in enumerate(probes)]
+        groups["gallery_groups"] = numbers.of(style or "\0" for style in styles)
+        groups["probe_groups"] = numbers.of(of_probes)
+    found = identify(
+        embeddings.of(picture.path for picture in probes),
+        labels.of(picture.label for picture in probes),
+        embeddings.of(picture.path for picture in gallery),
+        labels.of(picture.label for picture in gallery),
+        **groups,
+    )
+    return GalleryOutcome(shots, kept, found, rec_threshold)
+
+
+def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts) -> dict[str, Any]:
+    return {_label(far): _acceptance(tar_at_far(genuine, impostors, far)) for far in FARS}
+
+
+def _acceptance(at: Acceptance) -> dict[str, Any]:
+    return {"threshold": at.threshold, "tar": at.tar.as_dict(), "far": at.far.as_dict()}
+
+
+def _label(far: float) -> str:
+    return f"{far:g}"

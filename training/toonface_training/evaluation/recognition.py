@@ -1,0 +1,174 @@
+"""From pictures to names: how many faces get the right one, by the way of detected boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_client.cli.gallery_list import ListedPicture
+from toonface_contract.errors import ConfigError
+from toonface_ensemble.crop import crop_faces
+from toonface_training.evaluation.datasets import Scene, read_picture, read_pictures
+from toonface_training.evaluation.embedded import Numbering, embed_files, first_of_each
+from toonface_training.evaluation.feature import decisions_dict
+from toonface_training.evaluation.metrics.detection import match_faces
+from toonface_training.evaluation.metrics.identification import Identification, identify
+from toonface_training.evaluation.metrics.rate import Rate
+from toonface_training.evaluation.subjects import EmbeddedFaces, Embedder, Pixels, Recogniser
+from toonface_training.evaluation.tracking import Track, silent
+
+# Whoever the annotation does not name.
+_NOBODY = "\0"
+
+
+@dataclass(frozen=True, slots=True)
+class FacePlace:
+    """A face of a scene: the scene's position, the true face's row, and the row of the detection that is it."""
+
+    scene: int
+    face: int
+    detection: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class RecognitionOutcome:
+    """Names for the faces of scenes.
+
+    Attributes:
+        scenes: the pictures, with the truth.
+        gallery: the pictures that are enrolled.
+        seen: for each scene what was found above the deployed threshold.
+        faces: every true face that counts.
+        by_boxes: what the gallery says of those that were found, in the order of `faces`, through detected boxes.
+        by_truth: what it says of all of them, cut out at the true boxes.
+        false_scores: FP32 [B], the best similarity of each detection that is no face.
+        det_threshold: the deployed one.
+        rec_threshold: the deployed one.
+    """
+
+    scenes: Sequence[Scene]
+    gallery: Sequence[ListedPicture]
+    seen: Sequence[EmbeddedFaces]
+    faces: Sequence[FacePlace]
+    by_boxes: Identification
+    by_truth: Identification
+    false_scores: NDArray[np.float32]
+    det_threshold: float
+    rec_threshold: float
+
+    @property
+    def found(self) -> Rate:
+        """Faces that were found."""
+        return Rate(sum(face.detection is not None for face in self.faces), len(self.faces))
+
+    @property
+    def rank1(self) -> Rate:
+        """Faces of enrolled characters whose own is the nearest, of all there are: one that was missed is wrong."""
+        return Rate(self.by_boxes.within(1).hits, int(self.by_truth.known.sum()))
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The main figures."""
+        return {
+            "found": self.found.value,
+            "rank1": self.rank1.value,
+            "rank1_of_found": self.by_boxes.within(1).value,
+            "rank1_true_boxes": self.by_truth.within(1).value,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures for JSON, with what they rest on."""
+        named = int((self.false_scores >= np.float32(self.rec_threshold)).sum())
+        return {
+            "pictures": len(self.scenes),
+            "gallery_pictures": len(self.gallery),
+            "det_threshold": self.det_threshold,
+            "found": self.found.as_dict(),
+            "rank1": self.rank1.as_dict(),
+            "rank1_of_found": self.by_boxes.within(1).as_dict(),
+            "rank1_true_boxes": self.by_truth.within(1).as_dict(),
+            "deployed": decisions_dict(self.by_boxes, self.rec_threshold),
+            "false_boxes_named": Rate(named, len(self.false_scores)).as_dict(),
+        }
+
+
+def evaluate_recognition(
+    recogniser: Recogniser,
+    embedder: Embedder,
+    *,
+    scenes: Sequence[Scene],
+    gallery: Sequence[ListedPicture],
+    det_threshold: float,
+    rec_threshold: float,
+    shots: int | None = None,
+    track: Track = silent,
+) -> RecognitionOutcome:
+    """Find the faces of every scene, and look each up in a gallery.
+
+    Args:
+        recogniser: finds faces and embeds them.
+        embedder: the same one's embedder, for the gallery's pictures and true boxes.
+        scenes: pictures whose annotations say who is in them.
+        gallery: who is enrolled; faces with other labels, or none, are of strangers.
+        det_threshold: the deployed one.
+        rec_threshold: the deployed one.
+        shots: how many gallery pictures of each character take part; None for all.
+        track: told of each picture.
+
+    Raises:
+        ConfigError: no face of the scenes has a label that the gallery has.
+        ToonfaceError: a picture cannot be read, or a model cannot answer.
+    """
+    gallery = [gallery[position] for position in first_of_each(gallery, shots)]
+    faces = [
+        (place, row) for place, scene in enumerate(scenes) for row in np.flatnonzero(~scene.truth.ignored).tolist()
+    ]
+    if not {scenes[place].labels[row] for place, row in faces} & {picture.label for picture in gallery}:
+        raise ConfigError(
+            "no face of the scenes is of a character of the gallery: the annotations lack `character`, "
+            "or the gallery is of others"
+        )
+    enrolled = embed_files(embedder, [picture.path for picture in gallery], track)
+    pictures = read_pictures([scene.path for scene in scenes])
+    seen = list(track(recogniser.find(pictures, det_threshold), len(scenes), "recognise faces"))
+    crops = embedder.embed(_true_crops(scenes))
+    by_truth = np.stack(list(track(crops, len(faces), "embed true boxes")))
+    given = [match_faces(each.found, scene.truth) for each, scene in zip(seen, scenes, strict=True)]
+    found = [FacePlace(place, row, _detection(given[place], row)) for place, row in faces]
+    by_boxes = [seen[face.scene].embeddings[face.detection] for face in found if face.detection is not None]
+    false = [each.embeddings[rows < 0] for each, rows in zip(seen, given, strict=True) if (rows < 0).any()]
+
+    numbers = Numbering()
+    rows = enrolled.of(picture.path for picture in gallery)
+    labels = numbers.of(picture.label for picture in gallery)
+
+    def look_up(probes: Sequence[NDArray[np.float32]], of: Sequence[FacePlace]) -> Identification:
+        who = numbers.of(scenes[face.scene].labels[face.face] or _NOBODY for face in of)
+        return identify(np.reshape(probes, (-1, rows.shape[1])), who, rows, labels)
+
+    nobody = np.concatenate(false) if false else rows[:0]
+    return RecognitionOutcome(
+        scenes=scenes,
+        gallery=gallery,
+        seen=seen,
+        faces=found,
+        by_boxes=look_up(by_boxes, [face for face in found if face.detection is not None]),
+        by_truth=look_up(list(by_truth), found),
+        false_scores=identify(nobody, numbers.of([_NOBODY] * len(nobody)), rows, labels).scores,
+        det_threshold=det_threshold,
+        rec_threshold=rec_threshold,
+    )
+
+
+def _true_crops(scenes: Sequence[Scene]) -> Iterator[Pixels]:
+    for scene in scenes:
+        yield from crop_faces(read_picture(scene.path), scene.truth.boxes[~scene.truth.ignored])
+
+
+def _detection(given: NDArray[np.int64], face: int) -> int | None:
+    rows = np.flatnonzero(given == face)
+    return int(rows[0]) if len(rows) else None

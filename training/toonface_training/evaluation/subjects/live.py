@@ -1,0 +1,56 @@
+"""A live server, asked through the public client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_client.client import DEFAULT_CONCURRENCY, ToonfaceClient
+from toonface_client.concurrency import in_order
+from toonface_training.evaluation.metrics.detection import Detections
+from toonface_training.evaluation.subjects import MOST_FACES, SCORE_FLOOR, EmbeddedFaces, Pixels
+
+
+class LiveServer:
+    """Detector, embedder and both in one: the server's ensemble `face_features`. It changes nothing on the server.
+
+    Args:
+        address: `host:port` of the server's gRPC endpoint.
+        concurrency: pictures to send at once.
+
+    Raises:
+        ConfigError: the address is none.
+    """
+
+    def __init__(self, address: str, concurrency: int = DEFAULT_CONCURRENCY) -> None:
+        self._client, self._concurrency = ToonfaceClient(address), concurrency
+        self.name = address
+
+    def find(self, pictures: Iterable[Pixels], threshold: float) -> Iterator[EmbeddedFaces]:
+        """See `Recogniser`."""
+
+        def ask(picture: Pixels) -> EmbeddedFaces:
+            answer = self._client.features(picture, det_threshold=threshold, max_faces=MOST_FACES)
+            return EmbeddedFaces(Detections(answer.boxes, answer.detection_scores), answer.embeddings)
+
+        return in_order(ask, pictures, self._concurrency)
+
+    def detect(self, pictures: Iterable[Pixels], threshold: float = SCORE_FLOOR) -> Iterator[Detections]:
+        """See `Detector`."""
+        for faces in self.find(pictures, threshold):
+            yield faces.found
+
+    def embed(self, faces: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
+        """See `Embedder`."""
+
+        def ask(face: Pixels) -> NDArray[np.float32]:
+            embedding: NDArray[np.float32] = self._client.features(face, crop="whole").embeddings[0]
+            return embedding
+
+        return in_order(ask, faces, self._concurrency)
+
+    def ping(self) -> None:
+        """Raises `Unavailable` where there is no server."""
+        self._client.ping()

@@ -1,0 +1,212 @@
+"""From what a user calls a model to something that answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toonface_contract.errors import ConfigError
+from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING
+from toonface_contract.options import RecognitionOptions
+from toonface_ensemble.nms import NmsParameters
+from toonface_ensemble.placement import DetectorInput
+from toonface_export.families import DETECTORS, EMBEDDERS
+from toonface_export.fetch import official_model
+from toonface_export.manifest import MANIFEST
+from toonface_export.paddle_model import read_paddle_model
+from toonface_export.pipeline import Module, Serving, read_pipeline
+from toonface_export.triton_config import MODEL_FILENAME
+from toonface_training.evaluation.subjects import Chained, Detector, Embedder, Recogniser
+from toonface_training.evaluation.subjects.floors import FLOORS, floor
+from toonface_training.evaluation.subjects.graphs import GraphDetector, GraphEmbedder, Precision, Runtime, load_graph
+from toonface_training.evaluation.subjects.live import LiveServer
+from toonface_training.evaluation.subjects.paddle import PaddleDetector, PaddleEmbedder, import_paddle
+from toonface_training.networks import MODELS, build
+from toonface_training.networks.inference import write_inference
+from toonface_training.networks.parameters import read_parameters, set_parameters, without_head
+
+_ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_DEFAULTS = RecognitionOptions()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+        name: for tables: what it is, and what computes it.
+        detector: finds faces, if it can.
+        embedder: embeds faces, if it can.
+        recogniser: does both, if it can.
+        det_threshold: the deployed one.
+        rec_threshold: the deployed one.
+    """
+
+    name: str
+    detector: Detector | None = None
+    embedder: Embedder | None = None
+    recogniser: Recogniser | None = None
+    det_threshold: float = _DEFAULTS.det_threshold
+    rec_threshold: float = _DEFAULTS.rec_threshold
+
+    def must_detect(self) -> Detector:
+        """The detector.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if self.detector is None:
+            raise ConfigError(f"{self.name} finds no faces; name a detector, one of {', '.join(DETECTORS)}")
+        return self.detector
+
+    def must_embed(self) -> Embedder:
+        """The embedder.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if self.embedder is None:
+            raise ConfigError(f"{self.name} embeds no faces; name an embedder, one of {', '.join(EMBEDDERS)}")
+        return self.embedder
+
+    def must_recognise(self) -> Recogniser:
+        """Both in one.
+
+        Raises:
+            ConfigError: it is one model and not two.
+        """
+        if self.recogniser is None:
+            raise ConfigError(
+                f"{self.name} is one model; recognition needs a detector and an embedder: "
+                "a pipeline file, a model repository or a live server"
+            )
+        return self.recogniser
+
+
+@dataclass(frozen=True)
+class SubjectSettings:
+    """How to run what is evaluated.
+
+    Attributes:
+        backend: `onnxruntime` or `openvino` for exported models; None for the one that they were exported for.
+        serving: canvas and pyramid levels of BlazeFace detectors that Paddle runs.
+        model: PaddleX's name of the network that a file of parameters is for.
+    """
+
+    backend: Runtime | None = None
+    serving: Serving = Serving()
+    model: str | None = None
+
+
+def open_subject(text: str, settings: SubjectSettings) -> Subject:
+    """Make what is evaluated ready.
+
+    Args:
+        text: a Paddle inference folder, or a folder of training's that holds one; parameters (`.pdparams`), with
+            `settings.model`; a pipeline file (`.yaml`) that names a detector and an embedder; a model repository that
+            `toonface export` wrote, or an embedder's `.onnx` file; `host:port` of a live server; or one of `FLOORS`.
+        settings: how to run it.
+
+    Raises:
+        ConfigError: it is none of these, or cannot be loaded.
+        ExportError: a Paddle folder is not what it should be.
+        Unavailable: no server answers at the address.
+    """
+    path = Path(text)
+    if text in FLOORS:
+        return Subject(text, embedder=floor(text))
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return _pipeline(path)
+    if (path / MANIFEST).is_file():
+        return _repository(path, settings)
+    if path.suffix == ".onnx" and path.is_file():
+        return _onnx_file(path, settings)
+    if path.suffix == ".pdparams" and path.is_file():
+        return _parameters(path, settings)
+    if path.is_dir():
+        return _paddle(path, settings)
+    if _ADDRESS.fullmatch(text) and not path.exists():
+        return _live(text)
+    raise ConfigError(
+        f"{text!r} is nothing that can be evaluated: neither a Paddle inference folder, .pdparams, a pipeline file "
+        f"(.yaml), a model repository, an .onnx file, the host:port of a server, nor one of {', '.join(FLOORS)}"
+    )
+
+
+def _pipeline(path: Path) -> Subject:
+    pipeline = read_pipeline(path)
+    detector = PaddleDetector(_folder(pipeline.modules.detection), pipeline.serving)
+    embedder = PaddleEmbedder(_folder(pipeline.modules.recognition))
+    return Subject(
+        f"{detector.name} and {embedder.name}, Paddle",
+        detector,
+        embedder,
+        Chained(detector, embedder),
+        pipeline.det_threshold,
+        pipeline.rec_threshold,
+    )
+
+
+def _folder(module: Module) -> Path:
+    return module.model_dir or official_model(module.model_name)
+
+
+def _paddle(path: Path, settings: SubjectSettings) -> Subject:
+    # What training leaves: OUTPUT/best_model/inference.
+    for inner in (path / "inference", path / "best_model" / "inference"):
+        if inner.is_dir():
+            path = inner
+    name = read_paddle_model(path, known=(*DETECTORS, *EMBEDDERS)).name
+    if name in DETECTORS:
+        return Subject(f"{name}, Paddle", detector=PaddleDetector(path, settings.serving))
+    return Subject(f"{name}, Paddle", embedder=PaddleEmbedder(path))
+
+
+def _parameters(path: Path, settings: SubjectSettings) -> Subject:
+    if settings.model is None:
+        raise ConfigError(f"{path} does not say which network it is for; name the model, one of {', '.join(MODELS)}")
+    import_paddle()
+    network = build(settings.model)
+    parameters = read_parameters(path)
+    set_parameters(network, without_head(parameters) if settings.model in EMBEDDERS else parameters, path)
+    with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
+        write_inference(network, settings.model, Path(scratch))
+        return _paddle(Path(scratch), settings)
+
+
+def _repository(path: Path, settings: SubjectSettings) -> Subject:
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        described, serving, options = manifest["detector"], manifest["serving"], manifest["options"]
+        names = described["model_name"], manifest["recogniser"]["model_name"]
+        placed, nms = DetectorInput.model_validate(described["input"]), NmsParameters.model_validate(described["nms"])
+        runtime: Runtime = settings.backend or serving["backend"]
+        precision: Precision = serving["precision"]
+        thresholds = float(options["det_threshold"]), float(options["rec_threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path / MANIFEST} is not what `toonface export` writes: {error}") from error
+    graphs = [
+        load_graph(path / name / "1" / MODEL_FILENAME, runtime, precision) for name in (FACE_DETECTION, FACE_EMBEDDING)
+    ]
+    detector, embedder = GraphDetector(graphs[0], names[0], placed, nms), GraphEmbedder(graphs[1], names[1])
+    return Subject(f"{' and '.join(names)}, {runtime}", detector, embedder, Chained(detector, embedder), *thresholds)
+
+
+def _onnx_file(path: Path, settings: SubjectSettings) -> Subject:
+    graph = load_graph(path, settings.backend or "onnxruntime", "f32")
+    if graph.outputs != ["embedding"]:
+        raise ConfigError(
+            f"{path} answers with {', '.join(graph.outputs)}, not with an embedding; of a detector name the "
+            f"repository, whose {MANIFEST} says how its boxes are chosen"
+        )
+    return Subject(f"{path.name}, {settings.backend or 'onnxruntime'}", embedder=GraphEmbedder(graph, path.name))
+
+
+def _live(address: str) -> Subject:
+    server = LiveServer(address)
+    server.ping()
+    return Subject(f"server at {address}", server, server, server)
