@@ -147,9 +147,8 @@ def evaluate_feature(
     if pairs:
         mirrored = embed_files(embedder, of_pairs, track, mirrored=True) if flip_test else None
         told = _tell_pairs(pairs, embeddings, mirrored)
-    galleries = (
-        [_look_up(gallery_set, embeddings, most, rec_threshold) for most in shots or [None]] if gallery_set else []
-    )
+    every: list[int | None] = [*shots] if shots else [None]
+    galleries = [_look_up(gallery_set, embeddings, most, rec_threshold) for most in every] if gallery_set else []
     return FeatureOutcome(told, galleries, gallery_set)
 
 
