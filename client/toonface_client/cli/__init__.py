@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
     "evaluate": _Lazy("toonface_training.evaluation.cli", "Measure how good a model is.", "training"),
+    "predict": _Lazy("toonface_training.evaluation.predict_cli", "Show what one model makes of pictures.", "training"),
     "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server"),
 }
 

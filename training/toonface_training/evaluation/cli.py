@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from rich.table import Table
 
 from toonface_client.cli.options import json_option, progress, tables, write_json
-from toonface_export.pipeline import Serving
 from toonface_training.evaluation.runs import Run, run_detection, run_feature, run_recognition
-from toonface_training.evaluation.subjects.opening import Subject, SubjectSettings, open_subject
+from toonface_training.evaluation.subject_options import with_subject
+from toonface_training.evaluation.subjects.opening import Subject
 from toonface_training.evaluation.tracking import Item, Track
-from toonface_training.networks import MODELS
-
-R = TypeVar("R")
 
 _SHARE = click.FloatRange(0, 1)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _det_threshold = click.option(
-    "--det-threshold", type=_SHARE, help="A face counts above this score.  [default: what the model was exported with]"
+    "--det-threshold",
+    type=_SHARE,
+    help="A face counts above this score.  [default: as deployed, else 0.6]",
 )
 _rec_threshold = click.option(
-    "--rec-threshold", type=_SHARE, help="A name counts from this on.  [default: what the model was exported with]"
+    "--rec-threshold",
+    type=_SHARE,
+    help="A name counts from this on.  [default: as deployed, else 0.4]",
 )
 _split = click.option(
     "--split", default="val", show_default=True, help="Which annotations/instance_<split>.json to look at."
@@ -38,54 +37,6 @@ _output = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for evaluate_result.json and report/index.html.  [default: write nothing]",
 )
-
-
-def _with_subject(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds the argument SUBJECT and the options that say how to run it; the command gets a `subject`, ready."""
-
-    @functools.wraps(command)
-    def wrapper(
-        *,
-        subject: str,
-        model: str | None,
-        backend: Any,
-        canvas: tuple[int, int],
-        pyramid_levels: int,
-        **arguments: Any,
-    ) -> R:
-        serving = Serving(canvas=canvas, pyramid_levels=pyramid_levels)
-        return command(subject=open_subject(subject, SubjectSettings(backend, serving, model)), **arguments)
-
-    defaults = Serving()
-    decorated: Callable[..., R] = wrapper
-    for option in (
-        click.option(
-            "--pyramid-levels",
-            type=click.IntRange(1, 5),
-            default=defaults.pyramid_levels,
-            show_default=True,
-            help="BlazeFace in Paddle: scales at which it looks at the canvas.",
-        ),
-        click.option(
-            "--canvas",
-            type=click.Tuple([click.IntRange(1), click.IntRange(1)]),
-            default=defaults.canvas,
-            show_default=True,
-            metavar="HEIGHT WIDTH",
-            help="BlazeFace in Paddle: pixels into which pictures are scaled down.",
-        ),
-        click.option(
-            "--backend",
-            type=click.Choice(["onnxruntime", "openvino"]),
-            help="Who computes exported models.  [default: whom they were exported for]",
-        ),
-        click.option(
-            "--model", type=click.Choice(list(MODELS)), help="For parameters (.pdparams): the network that they are of."
-        ),
-        click.argument("subject"),
-    ):
-        decorated = option(decorated)
-    return decorated
 
 
 @click.group()
@@ -108,7 +59,7 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@_with_subject
+@with_subject
 @click.argument("dataset", type=_FOLDER)
 @_split
 @_det_threshold
@@ -132,7 +83,7 @@ def detection(
 
 
 @evaluate.command()
-@_with_subject
+@with_subject
 @click.argument("dataset", type=_FOLDER)
 @click.option("--pairs", type=_FILE, help="List of pairs.  [default: val/pair_label.txt of DATASET]")
 @click.option("--gallery", type=_FILE, help="List of gallery pictures.  [default: gallery.txt of DATASET]")
@@ -189,7 +140,7 @@ def feature(
 
 
 @evaluate.command()
-@_with_subject
+@with_subject
 @click.argument("dataset", type=_FOLDER)
 @click.option("--gallery", type=_FILE, required=True, help="List of gallery pictures, `path label` a line.")
 @click.option("--shots", type=click.IntRange(1), help="Take so many gallery pictures of each.  [default: all]")

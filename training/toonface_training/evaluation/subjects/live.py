@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from toonface_client.client import DEFAULT_CONCURRENCY, ToonfaceClient
 from toonface_client.concurrency import in_order
+from toonface_contract.errors import ConfigError
+from toonface_contract.names import CROP_ALIGN
+from toonface_contract.options import RecognitionOptions
 from toonface_training.evaluation.metrics.detection import Detections
 from toonface_training.evaluation.subjects import MOST_FACES, SCORE_FLOOR, EmbeddedFaces, Pixels
 
@@ -51,6 +57,17 @@ class LiveServer:
 
         return in_order(ask, faces, self._concurrency)
 
-    def ping(self) -> None:
-        """Raises `Unavailable` where there is no server."""
+    def options(self) -> RecognitionOptions:
+        """The defaults of the server's request options, from the configuration of its stage `crop_align`.
+
+        Raises:
+            Unavailable: there is no server.
+            ConfigError: it serves no such stage.
+        """
         self._client.ping()
+        with InferenceServerClient(self.name) as triton:
+            try:
+                config = triton.get_model_config(CROP_ALIGN).config
+                return RecognitionOptions(**json.loads(config.parameters["options"].string_value))
+            except (InferenceServerException, TypeError, ValueError) as error:
+                raise ConfigError(f"the server at {self.name} is none that `toonface serve` runs: {error}") from error

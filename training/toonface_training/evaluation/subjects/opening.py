@@ -208,5 +208,5 @@ def _onnx_file(path: Path, settings: SubjectSettings) -> Subject:
 
 def _live(address: str) -> Subject:
     server = LiveServer(address)
-    server.ping()
-    return Subject(f"server at {address}", server, server, server)
+    options = server.options()
+    return Subject(f"server at {address}", server, server, server, options.det_threshold, options.rec_threshold)
