@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = "server,postgres,export,fonts,training,dev"
+EXTRAS = "server,postgres,export,gallery,fonts,training,dev"
 # Their metadata pins versions that are long gone; what they need of the rest stands in the extra `training`.
 WITHOUT_DEPENDENCIES = ("paddledet==2.6.0", "paddleclas==2.6.0")
 LIBPYTHON = ("libpython3.11.so.1.0", "libpython3.11")
