@@ -1,7 +1,8 @@
 """Commands of the `gallery_admin` model and what it answers.
 
 A command is one JSON object in the BYTES tensor `command`; embeddings, where a command takes them, are the rows of the
-optional FP32 tensor `embeddings` [N, D]. The answer is one JSON object in the BYTES tensor `result`.
+optional FP32 tensor `embeddings` [N, D]. The answer is one JSON object in the BYTES tensor `result`; where faces were
+asked for with their embeddings, these are the rows of the FP32 tensor `face_embeddings` [N, D].
 
 Unknown fields of a command are refused by name. Unknown fields of an answer are passed over, so that a client can talk
 to a newer server.
@@ -89,34 +90,47 @@ class FaceUpdate(_Command):
 
 
 class _Change(_Command):
-    """What every command that changes something takes."""
+    """What every command that changes something takes.
+
+    With `dry_run` it is checked and answered as if it were carried out, and nothing is changed.
+    """
 
     gallery: GalleryName
+    dry_run: bool = False
 
 
 class Build(_Change):
-    """Make a gallery of the given faces, in one transaction. With `replace`, an existing one gives way to it."""
+    """Make a gallery of the given faces, in one transaction. With `replace`, an existing one gives way to it.
+
+    `embedder` is the digest of the model that made the embeddings, where the sender knows it: the server's own, or the
+    command is refused. Without it the sender vouches for them. `index` says how the gallery is searched: without it as
+    the one that gives way, or as the server finds best.
+    """
 
     op: Literal["build"] = "build"
     faces: list[NewFace] = []
     replace: bool = False
+    embedder: str | None = None
+    index: IndexSettings | None = None
 
 
 class Add(_Change):
-    """Enrol faces into an existing gallery, all or none."""
+    """Enrol faces into an existing gallery, all or none. `embedder` is as in Build."""
 
     op: Literal["add"] = "add"
     faces: list[NewFace] = Field(min_length=1)
+    embedder: str | None = None
 
 
 class Update(_Change):
     """Correct faces, all or none. An id that is not there is an error.
 
-    With the tensor `embeddings`, a row for each face, their vectors are replaced too.
+    With the tensor `embeddings`, a row for each face, their vectors are replaced too; `embedder` is as in Build.
     """
 
     op: Literal["update"] = "update"
     faces: list[FaceUpdate] = Field(min_length=1)
+    embedder: str | None = None
 
     @field_validator("faces")
     @classmethod
@@ -143,6 +157,27 @@ class Remove(_Change):
         return self
 
 
+class Configure(_Change):
+    """Let a gallery be searched in another way. Its index is built anew, and takes over when it is ready."""
+
+    op: Literal["configure"] = "configure"
+    index: IndexSettings
+
+
+class Rename(_Change):
+    """Give a gallery another name. With `replace`, a gallery that has the name gives way, in the same transaction."""
+
+    op: Literal["rename"] = "rename"
+    to: GalleryName
+    replace: bool = False
+
+    @model_validator(mode="after")
+    def _is_another(self) -> Self:
+        if self.to == self.gallery:
+            raise ValueError("a gallery's new name must differ from its old one")
+        return self
+
+
 class Drop(_Change):
     """Remove a gallery and all its faces. The gallery "default" always exists, and cannot be dropped."""
 
@@ -156,26 +191,46 @@ class ListGalleries(_Command):
 
 
 class ListFaces(_Command):
-    """One page of a gallery's faces, in the order of their ids."""
+    """One page of a gallery's faces, in the order of their ids; with their embeddings, where these are asked for."""
 
     op: Literal["list_faces"] = "list_faces"
     gallery: GalleryName
     after_id: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=1000, ge=1, le=MAX_PAGE)
     label: Label | None = None
+    ids: list[FaceId] | None = Field(default=None, min_length=1, max_length=MAX_PAGE)
+    embeddings: bool = False
 
 
-Command = Annotated[Build | Add | Remove | Drop | ListGalleries | ListFaces, Field(discriminator="op")]
+class Stats(_Command):
+    """A gallery in figures."""
+
+    op: Literal["stats"] = "stats"
+    gallery: GalleryName
+
+
+class Verify(_Command):
+    """Check every stored embedding of a gallery."""
+
+    op: Literal["verify"] = "verify"
+    gallery: GalleryName
+
+
+Command = Annotated[
+    Build | Add | Update | Remove | Configure | Rename | Drop | ListGalleries | ListFaces | Stats | Verify,
+    Field(discriminator="op"),
+]
 
 # Commands that change nothing, and so need no admin token.
-READ_ONLY = (ListGalleries, ListFaces)
+READ_ONLY = (ListGalleries, ListFaces, Stats, Verify)
 
 
 class Change(_Answer):
-    """Answer to build, add, update, remove and drop: the store's sequence after the commit, and the faces concerned.
+    """Answer to commands that change something: the store's sequence after the commit, and the faces concerned.
 
     `ids` has, after build and add, the new faces in the order given; after remove and update, those concerned, in
-    ascending order; after drop it is empty.
+    ascending order; after configure, rename and drop it is empty. After a dry run, `sequence` is the last change's, and
+    `ids` has what would have been removed or updated; new faces have no ids yet.
     """
 
     ids: list[int]
@@ -206,13 +261,63 @@ class FaceInfo(_Answer):
 
 
 class Galleries(_Answer):
-    """Answer to list_galleries."""
+    """Answer to list_galleries. `embedder` and `dimension` are the server's: only galleries of these can be used."""
 
     galleries: list[GalleryInfo]
+    embedder: str = ""
+    dimension: int = 0
 
 
 class Faces(_Answer):
-    """Answer to list_faces. `next_after_id` is what to ask for next, or None on the last page."""
+    """Answer to list_faces. `next_after_id` is what to ask for next, or None on the last page.
+
+    `sequence` is the store's last change when the page was read: pages of different sequences need not fit together.
+    """
 
     faces: list[FaceInfo]
     next_after_id: int | None
+    sequence: int = 0
+
+
+class LabelCount(_Answer):
+    """How many faces have a label."""
+
+    label: str
+    faces: int
+
+
+class GalleryStats(_Answer):
+    """Answer to stats.
+
+    Attributes:
+        gallery: the gallery.
+        single: labels of one face only, for which nothing tells how alike its pictures are.
+        most: the labels of most faces, ten at most, falling.
+        rated: faces with a known quality.
+        quality: their mean quality, or None where no face has one.
+        first, last: when the oldest and the newest face were enrolled, in UTC; None where there is none.
+        sequence: the store's last change.
+    """
+
+    gallery: GalleryInfo
+    single: int
+    most: list[LabelCount]
+    rated: int
+    quality: float | None
+    first: datetime | None
+    last: datetime | None
+    sequence: int
+
+
+class Verification(_Answer):
+    """Answer to verify.
+
+    Attributes:
+        faces: stored faces that were looked at, which is all of them.
+        problems: what is wrong, a sentence each, at most a hundred; empty when all is well.
+        sequence: the store's last change when it was read.
+    """
+
+    faces: int
+    problems: list[str]
+    sequence: int

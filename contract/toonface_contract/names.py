@@ -31,6 +31,14 @@ MIN_IMAGE_SIDE: Final = 2
 # Environment of the server's stages, set by `toonface serve` (or by whoever starts tritonserver).
 GALLERY_URL_ENV: Final = "TOONFACE_GALLERY_URL"
 ADMIN_TOKEN_ENV: Final = "TOONFACE_ADMIN_TOKEN"  # noqa: S105  (the variable's name, not a token)
+ACCESS_FILE_ENV: Final = "TOONFACE_ACCESS_FILE"
+
+# Environment of clients: a token for reading and searching galleries that are not open to everybody.
+TOKEN_ENV: Final = "TOONFACE_TOKEN"  # noqa: S105  (the variable's name, not a token)
+
+# Part of the names of galleries that are made aside, to take the place of others when they are complete. Where access
+# is restricted, only the admin token reads them.
+STAGING_MARK: Final = ".staging-"
 
 # Header that carries `Bearer <token>`; Triton hands it to python stages as a request parameter of the same name.
 TOKEN_HEADER: Final = "authorization"  # noqa: S105  (the header's name, not a token)

@@ -152,7 +152,7 @@ def _gallery_admin(deployment: Deployment) -> PythonStage:
             Tensor("command", "STRING", (1,)),
             Tensor("embeddings", "FP32", (-1, deployment.dimension), optional=True),
         ),
-        outputs=(Tensor("result", "STRING", (1,)),),
+        outputs=(Tensor("result", "STRING", (1,)), Tensor("face_embeddings", "FP32", (-1, -1))),
         max_batch_size=0,
         queue=_edge_queue(deployment.serving),
         parameters=_embedder(deployment),

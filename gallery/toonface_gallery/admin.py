@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from toonface_contract.admin import (
     READ_ONLY,
@@ -15,15 +15,20 @@ from toonface_contract.admin import (
     Build,
     Change,
     Command,
+    Configure,
     Drop,
-    Faces,
     Galleries,
     ListFaces,
     ListGalleries,
     Remove,
+    Rename,
+    Stats,
+    Update,
+    Verify,
 )
-from toonface_contract.errors import ConfigError, InvalidRequest, PermissionDenied
-from toonface_contract.names import DEFAULT_GALLERY, TOKEN_HEADER
+from toonface_contract.errors import InvalidRequest
+from toonface_contract.names import DEFAULT_GALLERY
+from toonface_gallery.access import Access
 from toonface_gallery.embeddings import unit_rows
 from toonface_gallery.store import GalleryStore
 
@@ -34,102 +39,140 @@ _NAMED: Final = 3
 _SHOWN: Final = 60
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """A command's answer: its JSON, and FP32 [N,D], the embeddings of the N faces in it where these were asked for."""
+
+    result: str
+    face_embeddings: NDArray[np.float32]
+
+
 class GalleryAdmin:
     """Runs the commands of one server, whose embedder is the only one that its enrolments may come from."""
 
-    def __init__(self, store: GalleryStore, embedder: str, dimension: int, admin_token: str | None) -> None:
+    def __init__(self, store: GalleryStore, embedder: str, dimension: int, access: Access) -> None:
         """Serve one store.
 
         Args:
             store: remains the caller's to close.
             embedder: digest of the model that makes the embeddings.
             dimension: their length.
-            admin_token: what commands that change something must show; with None they need nothing, which is for
-                servers that only their own host can reach.
-
-        Raises:
-            ConfigError: the token is empty.
+            access: who may do what.
         """
-        if admin_token is not None and not admin_token.strip():
-            raise ConfigError("the admin token is empty; give one of at least one character, or none at all")
         self._store = store
         self._embedder = embedder
         self._dimension = dimension
-        self._admin_token = admin_token
+        self._access = access
 
-    def handle(self, command_json: str, embeddings: NDArray[np.float32] | None, token: str | None) -> str:
+    def handle(self, command_json: str, embeddings: NDArray[np.float32] | None, token: str | None) -> Answered:
         """Run one command.
 
         Args:
             command_json: a command of `toonface_contract.admin`, as JSON.
-            embeddings: FP32 [N,D] for `build` and `add`, a row for each face; None for all others. They need not be
-                of unit length.
+            embeddings: FP32 [N,D] for `build` and `add`, a row for each face, and for `update` where it replaces
+                embeddings; None for all others. They need not be of unit length.
             token: value of the header `authorization`, ``Bearer <token>``, or None where there was none.
-
-        Returns:
-            The command's answer as JSON: Change, Galleries or Faces of `toonface_contract.admin`.
 
         Raises:
             InvalidRequest: `invalid_command`, `invalid_embedding` or `embedder_mismatch`.
-            PermissionDenied: the command changes something, and the token is missing or wrong.
+            PermissionDenied: the token does not allow it, or is missing.
             NotFound: `gallery_not_found` or `not_found`.
             AlreadyExists: `gallery_exists`.
             Unavailable: `store_unavailable`.
         """
         command = _parse(command_json)
-        if not isinstance(command, READ_ONLY):
-            self._check_token(command.op, token)
-        if embeddings is not None and not isinstance(command, Build | Add):
+        self._check_access(command, token)
+        if embeddings is not None and not isinstance(command, Build | Add | Update):
             raise InvalidRequest(
-                f"the command {command.op!r} takes no embeddings; 'build' and 'add' do", code="invalid_embedding"
+                f"the command {command.op!r} takes no embeddings; 'build', 'add' and 'update' do",
+                code="invalid_embedding",
             )
-        return self._run(command, embeddings).model_dump_json()
+        if isinstance(command, READ_ONLY):
+            return self._read(command, token)
+        change = self._write(command, embeddings)
+        if command.dry_run:
+            new = isinstance(command, Build | Add)
+            change = Change(ids=[] if new else change.ids, sequence=self._store.sequence())
+        return _answered(change)
 
-    def _run(self, command: Command, embeddings: NDArray[np.float32] | None) -> Change | Galleries | Faces:
+    def _check_access(self, command: Command, token: str | None) -> None:
+        """Writing is the administrator's; and so are embeddings, from which faces could be told elsewhere."""
+        if not isinstance(command, READ_ONLY):
+            self._access.check_admin(f"the command {command.op!r} changes a gallery and", token)
+        elif isinstance(command, ListFaces) and command.embeddings:
+            self._access.check_admin("listing faces with their embeddings", token)
+        elif not isinstance(command, ListGalleries):
+            self._access.check_read(command.gallery, token)
+
+    def _read(self, command: ListGalleries | ListFaces | Stats | Verify, token: str | None) -> Answered:
         match command:
-            case Build():
-                rows = self._rows(command, embeddings)
-                return self._store.build(command.gallery, command.faces, rows, self._embedder, replace=command.replace)
-            case Add():
-                rows = self._rows(command, embeddings)
-                return self._store.add(command.gallery, command.faces, rows, self._embedder)
-            case Remove():
-                return self._store.remove(command.gallery, ids=command.ids, labels=command.labels)
-            case Drop():
-                if command.gallery == DEFAULT_GALLERY:
-                    raise InvalidRequest(
-                        f"the gallery {DEFAULT_GALLERY!r} always exists and cannot be dropped; to empty it, build it "
-                        "of no faces with replace",
-                        code="invalid_command",
-                    )
-                return self._store.drop(command.gallery)
             case ListGalleries():
-                return Galleries(galleries=self._store.galleries())
+                visible = [each for each in self._store.galleries() if self._access.may_read(each.name, token)]
+                return _answered(Galleries(galleries=visible, embedder=self._embedder, dimension=self._dimension))
             case ListFaces():
-                return self._store.page(
-                    command.gallery, after_id=command.after_id, limit=command.limit, label=command.label
+                name, wanted = command.gallery, command.model_dump(include={"after_id", "limit", "label", "ids"})
+                if command.embeddings:
+                    return _answered(*self._store.page_with_embeddings(name, **wanted))
+                return _answered(self._store.page(name, **wanted))
+            case Stats():
+                return _answered(self._store.stats(command.gallery))
+            case Verify():
+                return _answered(self._store.verify_gallery(command.gallery))
+
+    def _write(
+        self,
+        command: Build | Add | Update | Remove | Configure | Rename | Drop,
+        embeddings: NDArray[np.float32] | None,
+    ) -> Change:
+        store, name, dry_run = self._store, command.gallery, command.dry_run
+        match command:
+            case Build() | Add():
+                self._check_embedder(command.embedder)
+                given = np.empty((0, self._dimension), np.float32) if embeddings is None else embeddings
+                rows = unit_rows(given, len(command.faces), self._dimension)
+                if isinstance(command, Add):
+                    return store.add(name, command.faces, rows, self._embedder, dry_run=dry_run)
+                return store.build(
+                    name,
+                    command.faces,
+                    rows,
+                    self._embedder,
+                    replace=command.replace,
+                    index=command.index,
+                    dry_run=dry_run,
                 )
+            case Update():
+                self._check_embedder(command.embedder)
+                new = None if embeddings is None else unit_rows(embeddings, len(command.faces), self._dimension)
+                return store.update(name, command.faces, new, self._embedder, dry_run=dry_run)
+            case Remove():
+                return store.remove(name, ids=command.ids, labels=command.labels, dry_run=dry_run)
+            case Configure():
+                return store.configure(name, command.index, dry_run=dry_run)
+            case Rename():
+                if name == DEFAULT_GALLERY:
+                    raise _always_exists("renamed; to let another take its place, rename that one to it with replace")
+                return store.rename(name, command.to, replace=command.replace, dry_run=dry_run)
+            case Drop():
+                if name == DEFAULT_GALLERY:
+                    raise _always_exists("dropped; to empty it, build it of no faces with replace")
+                return store.drop(name, dry_run=dry_run)
 
-    def _rows(self, command: Build | Add, embeddings: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        given = np.empty((0, self._dimension), np.float32) if embeddings is None else embeddings
-        return unit_rows(given, len(command.faces), self._dimension)
+    def _check_embedder(self, embedder: str | None) -> None:
+        if embedder not in (None, self._embedder):
+            raise InvalidRequest(
+                f"the embeddings are of the embedder {embedder}, and this server's is {self._embedder}: they cannot be "
+                "compared. Embed the pictures themselves (toonface gallery build), or send these to a server of theirs",
+                code="embedder_mismatch",
+            )
 
-    def _check_token(self, op: str, token: str | None) -> None:
-        if self._admin_token is None:
-            return
-        if token is None:
-            raise PermissionDenied(
-                f"the command {op!r} changes a gallery and needs the admin token: "
-                f"send the header '{TOKEN_HEADER}: Bearer <token>'"
-            )
-        scheme, _, given = token.partition(" ")
-        # In constant time, or the time would tell how many of the first characters are right.
-        right = hmac.compare_digest(given.strip().encode(errors="surrogatepass"), self._admin_token.encode())
-        if scheme.lower() != "bearer" or not right:
-            raise PermissionDenied(
-                f"the command {op!r} needs the admin token, and the one given is not right; "
-                f"the header is '{TOKEN_HEADER}: Bearer <token>'"
-            )
+
+def _answered(answer: BaseModel, embeddings: NDArray[np.float32] | None = None) -> Answered:
+    return Answered(answer.model_dump_json(), np.empty((0, 0), np.float32) if embeddings is None else embeddings)
+
+
+def _always_exists(how: str) -> InvalidRequest:
+    return InvalidRequest(f"the gallery {DEFAULT_GALLERY!r} always exists and cannot be {how}", code="invalid_command")
 
 
 def _parse(command_json: str) -> Command:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, func, select
 
-from toonface_contract.admin import Change, FaceInfo, Faces, FaceUpdate, GalleryInfo, IndexSettings, NewFace
+from toonface_contract.admin import (
+    Change,
+    FaceInfo,
+    Faces,
+    FaceUpdate,
+    GalleryInfo,
+    GalleryStats,
+    IndexSettings,
+    NewFace,
+    Verification,
+)
 from toonface_contract.errors import AlreadyExists, NotFound
-from toonface_gallery import refusals, rows
+from toonface_gallery import listing, refusals, rows
 from toonface_gallery.database import Database
-from toonface_gallery.embeddings import flaws
 from toonface_gallery.schema import faces, galleries
 from toonface_gallery.snapshot import GalleryKey, Snapshot
 
 # Missing ids or labels that an error names.
 _NAMED: Final = 10
 
-# Faces that `verify` holds in memory at once.
-_CHECKED: Final = 8192
-
-# The columns of a FaceInfo.
-_DESCRIPTION: Final = (faces.c.id, faces.c.label, faces.c.source, faces.c.created, faces.c.quality)
+# Flaws that `verify_gallery` names.
+_FLAWS: Final = 100
 
 
 class GalleryStore:
@@ -37,6 +44,9 @@ class GalleryStore:
     Every method may raise Unavailable (`store_unavailable`) when the database is locked, read-only, damaged or cannot
     be opened or reached, or its disk is full; a write that raised it changed nothing, short of a disk or a connection
     that fails in mid-commit.
+
+    With `dry_run`, a write is carried out in its transaction, with all its checks, and taken back: new ids and the
+    sequence in its answer will be another's.
     """
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
@@ -75,6 +85,7 @@ class GalleryStore:
         *,
         replace: bool = False,
         index: IndexSettings | None = None,
+        dry_run: bool = False,
     ) -> Change:
         """Make a gallery of the given faces.
 
@@ -85,6 +96,7 @@ class GalleryStore:
             embedder: digest of the model that made them; the gallery takes no others afterwards.
             replace: let an existing gallery give way to it, whatever embedder that one was made with.
             index: how it is to be searched; by default as the one that gives way, or as is found best.
+            dry_run: change nothing.
 
         Returns:
             The new faces' ids, in the same order, and the sequence of the last change.
@@ -92,7 +104,7 @@ class GalleryStore:
         Raises:
             AlreadyExists: `gallery_exists`, and `replace` is not set.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             old = rows.find(connection, gallery)
             if old is not None and not replace:
                 raise AlreadyExists(
@@ -106,14 +118,22 @@ class GalleryStore:
             ids = rows.insert_faces(connection, key, new_faces, embeddings)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
 
-    def add(self, gallery: str, new_faces: Sequence[NewFace], embeddings: NDArray[np.float32], embedder: str) -> Change:
+    def add(
+        self,
+        gallery: str,
+        new_faces: Sequence[NewFace],
+        embeddings: NDArray[np.float32],
+        embedder: str,
+        *,
+        dry_run: bool = False,
+    ) -> Change:
         """Enrol faces into an existing gallery; arguments and answer are those of `build`.
 
         Raises:
             NotFound: `gallery_not_found`.
             InvalidRequest: `embedder_mismatch`, the gallery is of another embedder.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             _check_embedder(key, embedder, embeddings)
             ids = rows.insert_faces(connection, key, new_faces, embeddings)
@@ -126,6 +146,8 @@ class GalleryStore:
         updates: Sequence[FaceUpdate],
         embeddings: NDArray[np.float32] | None = None,
         embedder: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Change:
         """Correct faces of a gallery: all or none.
 
@@ -134,6 +156,7 @@ class GalleryStore:
             updates: N faces by id, each once; what an update leaves None stays as it is.
             embeddings: FP32 [N,D], of unit length, to take the place of theirs, in the same order; None keeps theirs.
             embedder: digest of the model that made the embeddings, if there are any.
+            dry_run: change nothing.
 
         Returns:
             The ids of the faces concerned, in ascending order, and the sequence of the last change.
@@ -143,7 +166,7 @@ class GalleryStore:
             InvalidRequest: `embedder_mismatch`, the gallery is of another embedder.
         """
         ids = sorted(change.id for change in updates)
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             if embeddings is not None:
                 _check_embedder(key, embedder or "", embeddings)
@@ -152,7 +175,9 @@ class GalleryStore:
             rows.update_faces(connection, key, updates, embeddings)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
 
-    def remove(self, gallery: str, *, ids: Collection[int] = (), labels: Collection[str] = ()) -> Change:
+    def remove(
+        self, gallery: str, *, ids: Collection[int] = (), labels: Collection[str] = (), dry_run: bool = False
+    ) -> Change:
         """Remove faces by id, and all faces of given labels.
 
         Returns:
@@ -161,7 +186,7 @@ class GalleryStore:
         Raises:
             NotFound: `gallery_not_found`; or `not_found`, with the ids or labels that the gallery does not have.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             found_ids = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
             by_label = rows.select_faces(connection, key, faces.c.label, labels)
@@ -172,34 +197,34 @@ class GalleryStore:
             rows.delete_faces(connection, key, doomed)
             return Change(ids=doomed, sequence=Snapshot(connection).sequence())
 
-    def drop(self, gallery: str) -> Change:
+    def drop(self, gallery: str, *, dry_run: bool = False) -> Change:
         """Remove a gallery and all its faces; their ids are not listed in the answer.
 
         Raises:
             NotFound: `gallery_not_found`.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             rows.drop(connection, rows.require(connection, gallery))
             return Change(ids=[], sequence=Snapshot(connection).sequence())
 
-    def configure(self, gallery: str, index: IndexSettings) -> Change:
+    def configure(self, gallery: str, index: IndexSettings, *, dry_run: bool = False) -> Change:
         """Let a gallery be searched in another way; followers build its index anew, and swap it in when it is ready.
 
         Raises:
             NotFound: `gallery_not_found`.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             rows.configure(connection, rows.require(connection, gallery), index)
             return Change(ids=[], sequence=Snapshot(connection).sequence())
 
-    def rename(self, gallery: str, name: str, *, replace: bool = False) -> Change:
+    def rename(self, gallery: str, name: str, *, replace: bool = False, dry_run: bool = False) -> Change:
         """Give a gallery another name. With `replace`, it takes the place of the one that has that name, at once.
 
         Raises:
             NotFound: `gallery_not_found`.
             AlreadyExists: `gallery_exists`, another gallery has that name, and `replace` is not set.
         """
-        with self._writing() as connection:
+        with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             other = rows.find(connection, name)
             if other is not None and other.id != key.id:
@@ -211,23 +236,8 @@ class GalleryStore:
 
     def galleries(self) -> list[GalleryInfo]:
         """All galleries with their counts, in the order of their names."""
-        wanted = (
-            select(
-                galleries.c.name,
-                func.count(faces.c.id).label("faces"),
-                func.count(distinct(faces.c.label)).label("labels"),
-                galleries.c.dimension,
-                galleries.c.embedder,
-                galleries.c.created,
-                galleries.c.index_type,
-                galleries.c.metric,
-            )
-            .outerjoin(faces)
-            .group_by(galleries.c.id)
-            .order_by(galleries.c.name)
-        )
         with self._database.reading() as connection:
-            return [GalleryInfo.model_validate(dict(row)) for row in connection.execute(wanted).mappings()]
+            return listing.galleries_info(connection)
 
     def get(self, gallery: str, ids: Collection[int]) -> list[FaceInfo]:
         """Faces of a gallery by id, in ascending order.
@@ -237,7 +247,7 @@ class GalleryStore:
         """
         with self._database.reading() as connection:
             key = rows.require(connection, gallery)
-            wanted = select(*_DESCRIPTION).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
+            wanted = select(*listing.DESCRIPTION).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
             found = [
                 FaceInfo.model_validate(dict(row))
                 for some in rows.portions(sorted(set(ids)))
@@ -247,7 +257,15 @@ class GalleryStore:
         _check_none_missing(gallery, [f"id {face}" for face in sorted(set(ids) - there)], "read")
         return found
 
-    def page(self, gallery: str, *, after_id: int = 0, limit: int = 1000, label: str | None = None) -> Faces:
+    def page(
+        self,
+        gallery: str,
+        *,
+        after_id: int = 0,
+        limit: int = 1000,
+        label: str | None = None,
+        ids: Sequence[int] | None = None,
+    ) -> Faces:
         """Faces of a gallery with ids above `after_id`, at most `limit` of them, in the order of their ids.
 
         Args:
@@ -255,18 +273,44 @@ class GalleryStore:
             after_id: 0 for the first page, then the last answer's `next_after_id`.
             limit: 1 or more.
             label: only faces of this label.
+            ids: only these faces, of which those that are not there are left out.
 
         Raises:
             NotFound: `gallery_not_found`.
         """
         with self._database.reading() as connection:
             key = rows.require(connection, gallery)
-            wanted = select(*_DESCRIPTION).where(faces.c.gallery_id == key.id, faces.c.id > after_id)
-            if label is not None:
-                wanted = wanted.where(faces.c.label == label)
-            more = connection.execute(wanted.order_by(faces.c.id).limit(limit + 1)).mappings().all()
-        found = [FaceInfo.model_validate(dict(row)) for row in more[:limit]]
-        return Faces(faces=found, next_after_id=found[-1].id if len(more) > limit else None)
+            return listing.page(connection, key, after_id=after_id, limit=limit, label=label, ids=ids)[0]
+
+    def page_with_embeddings(
+        self,
+        gallery: str,
+        *,
+        after_id: int = 0,
+        limit: int = 1000,
+        label: str | None = None,
+        ids: Sequence[int] | None = None,
+    ) -> tuple[Faces, NDArray[np.float32]]:
+        """`page`, with the embeddings FP32 [N,D] of its N faces."""
+        with self._database.reading() as connection:
+            key = rows.require(connection, gallery)
+            return listing.page(connection, key, after_id=after_id, limit=limit, label=label, ids=ids, embeddings=True)
+
+    def sequence(self) -> int:
+        """Number of the last change; 0 when nothing ever happened."""
+        with self._database.reading() as connection:
+            return Snapshot(connection).sequence()
+
+    def stats(self, gallery: str) -> GalleryStats:
+        """A gallery in figures.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+        """
+        with self._database.reading() as connection:
+            key = rows.require(connection, gallery)
+            (info,) = listing.galleries_info(connection, gallery)
+            return listing.stats(connection, key, info)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -286,19 +330,28 @@ class GalleryStore:
             if strays := connection.execute(lost).scalar_one():
                 found.append(f"{strays} faces belong to no gallery")
             for key in Snapshot(connection).galleries():
-                wanted = select(faces.c.id, faces.c.embedding).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
-                for part in connection.execute(wanted, execution_options={"yield_per": _CHECKED}).partitions():
-                    found += [
-                        f"gallery {key.name!r}, face {face}: {flaw}"
-                        for face, flaw in flaws([(face, data) for face, data in part], key.dimension)
-                    ]
+                found += [f"gallery {key.name!r}, {flaw}" for flaw in listing.gallery_flaws(connection, key)]
         return found
 
+    def verify_gallery(self, gallery: str) -> Verification:
+        """`verify` for one gallery alone, without the database's own check.
+
+        Raises:
+            NotFound: `gallery_not_found`.
+        """
+        with self._database.reading() as connection:
+            key = rows.require(connection, gallery)
+            snapshot = Snapshot(connection)
+            found = list(islice(listing.gallery_flaws(connection, key), _FLAWS))
+            return Verification(faces=snapshot.count(key), problems=found, sequence=snapshot.sequence())
+
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self, dry_run: bool = False) -> Iterator[Connection]:
         with self._database.writing() as connection:
             yield connection
             rows.trim(connection)
+            if dry_run:
+                connection.rollback()
 
 
 def _check_embedder(key: GalleryKey, embedder: str, embeddings: NDArray[np.float32]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from toonface_contract.errors import ConfigError, ToonfaceError
-from toonface_contract.names import ADMIN_TOKEN_ENV, GALLERY_URL_ENV
+from toonface_contract.names import ACCESS_FILE_ENV, ADMIN_TOKEN_ENV, GALLERY_URL_ENV
 from toonface_server.events import Reporter
 from toonface_server.options import ServeOptions
 from toonface_server.server import serve as run
@@ -44,6 +44,14 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Path(path_type=Path),
     show_default=f"the token in ${ADMIN_TOKEN_ENV}, or none",
     help="File with the token that changes of a gallery must carry.",
+)
+@click.option(
+    "--access-file",
+    type=click.Path(path_type=Path),
+    envvar=ACCESS_FILE_ENV,
+    show_default="everybody may read all galleries",
+    show_envvar=True,
+    help="TOML file of read tokens, by gallery; needs an admin token.",
 )
 @click.option(
     "--ready-file",

@@ -17,6 +17,7 @@ class ServeOptions(BaseModel):
         grpc_port, http_port, metrics_port: 0 to 65535; 0 takes a free one.
         gallery_store: SQLAlchemy URL; empty for a SQLite file beside the repository.
         admin_token: what gallery changes must carry; empty for none.
+        access_file: TOML file of who may read which gallery; None lets everybody read all of them.
         ready_file: where the addresses are written, as JSON, while the server is ready.
         start_seconds: how long the models may take to load, until the first right answer.
         canary_seconds: pause between two canary requests.
@@ -34,6 +35,7 @@ class ServeOptions(BaseModel):
     metrics_port: int = Field(default=8002, ge=0, le=65535)
     gallery_store: str = ""
     admin_token: str = Field(default="", repr=False)
+    access_file: Path | None = None
     ready_file: Path | None = None
     start_seconds: float = Field(default=300, gt=0)
     canary_seconds: float = Field(default=5, gt=0)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 
 from toonface_contract.errors import ConfigError, ServerError
 from toonface_contract.names import ADMIN_TOKEN_ENV
+from toonface_gallery.access import Access, read_access_file
 from toonface_server.binary import STAND_INS, Installation
 from toonface_server.options import ServeOptions
 from toonface_server.repository import Repository
@@ -37,7 +38,7 @@ class Ports:
 
 
 def check_access(options: ServeOptions) -> None:
-    """Refuse a host that is not an IPv4 address, and one that others can reach while gallery changes need no token.
+    """Refuse a wrong host, a wrong access file, and changes without a token on a host that others can reach.
 
     Raises:
         ConfigError: naming the option.
@@ -52,6 +53,11 @@ def check_access(options: ServeOptions) -> None:
             f"--host is {options.host}, which other machines can reach, and there is no admin token: anybody could "
             f"change the galleries. Give --admin-token-file (or ${ADMIN_TOKEN_ENV}), or listen on 127.0.0.1"
         )
+    if options.access_file is not None:
+        try:
+            Access(options.admin_token or None, read_access_file(options.access_file))
+        except ConfigError as error:
+            raise ConfigError(f"--access-file: {error.message}") from error
 
 
 def claim_ports(options: ServeOptions) -> Ports:

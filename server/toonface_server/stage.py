@@ -24,6 +24,7 @@ from toonface_contract.errors import (
     ToonfaceError,
     Unavailable,
 )
+from toonface_contract.names import TOKEN_HEADER
 from toonface_contract.options import RecognitionOptions
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -77,6 +78,12 @@ def request_options(request: Any, defaults: RecognitionOptions) -> RecognitionOp
         InvalidRequest: `unknown_option`, `invalid_option`.
     """
     return defaults.with_parameters(request_parameters(request))
+
+
+def token(request: Any) -> str | None:
+    """The header that carries a token, whole, or None where there was none."""
+    value = request_parameters(request).get(TOKEN_HEADER)
+    return None if value is None else str(value)
 
 
 def tensor(request: Any, name: str) -> NDArray[Any] | None:

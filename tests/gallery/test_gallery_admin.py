@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces
 
 from toonface_contract import admin
-from toonface_contract.errors import ConfigError, InvalidRequest, NotFound, PermissionDenied, ToonfaceError
+from toonface_contract.errors import InvalidRequest, NotFound, PermissionDenied, ToonfaceError
+from toonface_gallery.access import Access, AccessRules
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.store import GalleryStore
 
@@ -19,7 +21,7 @@ TOKEN = "s3cret-täken"  # noqa: S105  (made up here)
 @pytest.fixture
 def open_admin(store: GalleryStore) -> GalleryAdmin:
     """No token is asked for."""
-    return GalleryAdmin(store, EMBEDDER, DIMENSION, None)
+    return GalleryAdmin(store, EMBEDDER, DIMENSION, Access(None))
 
 
 def build(gallery: str, *labels: str, replace: bool = False) -> str:
@@ -28,7 +30,7 @@ def build(gallery: str, *labels: str, replace: bool = False) -> str:
 
 def listed(manager: GalleryAdmin, gallery: str) -> list[str]:
     answer = manager.handle(admin.ListFaces(gallery=gallery).model_dump_json(), None, None)
-    return [face.label for face in admin.Faces.model_validate_json(answer).faces]
+    return [face.label for face in admin.Faces.model_validate_json(answer.result).faces]
 
 
 def stored(store: GalleryStore, gallery: str) -> np.ndarray:
@@ -39,7 +41,7 @@ def stored(store: GalleryStore, gallery: str) -> np.ndarray:
 
 def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) -> None:
     def run(command: Any, embeddings: np.ndarray | None = None) -> str:
-        return open_admin.handle(command.model_dump_json(), embeddings, None)
+        return open_admin.handle(command.model_dump_json(), embeddings, None).result
 
     built = admin.Change.model_validate_json(
         run(admin.Build(gallery="g", faces=new_faces("Ada", "Grace")), basis(0, 1))
@@ -64,7 +66,14 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
         ("", ["JSON"]),
         ("[" * 100_000, ["JSON"]),
         ("[]", ["object"]),
-        ('{"op":"destroy"}', ["'destroy'", "'build', 'add', 'remove', 'drop', 'list_galleries', 'list_faces'"]),
+        (
+            '{"op":"destroy"}',
+            [
+                "'destroy'",
+                "'build', 'add', 'update', 'remove', 'configure', 'rename', 'drop'",
+                "'list_galleries', 'list_faces', 'stats', 'verify'",
+            ],
+        ),
         ('{"gallery":"g"}', ["'op'"]),
         ('{"op":"drop"}', ["drop.gallery", "required"]),
         ('{"op":"drop","gallery":"../g"}', ["drop.gallery", "pattern", "'../g'"]),
@@ -80,6 +89,21 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
         ('{"op":"remove","gallery":"g","ids":[9223372036854775808]}', ["remove.ids.0", "9223372036854775807"]),
         ('{"op":"list_faces","gallery":"g","limit":0}', ["list_faces.limit", "greater than or equal to 1", "0"]),
         ('{"op":"list_faces","gallery":"g","after_id":-1}', ["list_faces.after_id", "-1"]),
+        ('{"op":"list_faces","gallery":"g","ids":[]}', ["list_faces.ids", "at least 1"]),
+        ('{"op":"add","gallery":"g","faces":[{"label":"a","quality":1.5}]}', ["add.faces.0.quality", "1.5"]),
+        ('{"op":"add","gallery":"g","faces":[{"label":"Unknown"}]}', ["add.faces.0.label", "without a match"]),
+        ('{"op":"update","gallery":"g","faces":[]}', ["update.faces", "at least 1"]),
+        ('{"op":"update","gallery":"g","faces":[{"id":1},{"id":1}]}', ["update.faces", "1 is there twice"]),
+        ('{"op":"update","gallery":"g","faces":[{"id":0}]}', ["update.faces.0.id", "0"]),
+        ('{"op":"update","gallery":"g","faces":[{"id":1,"label":"Unknown"}]}', ["update.faces.0.label"]),
+        ('{"op":"rename","gallery":"g","to":"g"}', ["rename", "must differ"]),
+        ('{"op":"rename","gallery":"g","to":"../h"}', ["rename.to", "'../h'"]),
+        ('{"op":"configure","gallery":"g"}', ["configure.index", "required"]),
+        ('{"op":"configure","gallery":"g","index":{"type":"a b"}}', ["configure.index.type", "'a b'"]),
+        ('{"op":"configure","gallery":"g","index":{"metric":"hamming"}}', ["configure.index.metric", "'hamming'"]),
+        ('{"op":"drop","gallery":"g","dry_run":"yes"}', ["drop.dry_run", "'yes'"]),
+        ('{"op":"stats"}', ["stats.gallery", "required"]),
+        ('{"op":"verify","gallery":""}', ["verify.gallery", "pattern"]),
         ('{"op":"remove","gallery":"g","ids":["a","b","c","d","e"]}', ["'a'", "'c'", "and 2 more"]),
         (json.dumps({"op": "drop", "gallery": "x" * 100_000}), ["'xxx", "..."]),
     ],
@@ -132,9 +156,9 @@ def test_embeddings_are_enrolled_at_unit_length(open_admin: GalleryAdmin, store:
 
 
 def test_another_embedder_s_gallery_is_refused_and_can_be_built_anew(store: GalleryStore) -> None:
-    old = GalleryAdmin(store, "sha256:fedcba9876543210", 4, None)
+    old = GalleryAdmin(store, "sha256:fedcba9876543210", 4, Access(None))
     old.handle(build("g", "Ada"), basis(0)[:, :4], None)
-    new = GalleryAdmin(store, EMBEDDER, DIMENSION, None)
+    new = GalleryAdmin(store, EMBEDDER, DIMENSION, Access(None))
     with pytest.raises(InvalidRequest, match="fedcba987654 .*0123456789ab ") as refused:
         new.handle(admin.Add(gallery="g", faces=new_faces("Grace")).model_dump_json(), basis(0), None)
     assert refused.value.code == "embedder_mismatch"
@@ -151,11 +175,122 @@ def test_the_default_gallery_can_be_emptied_but_not_dropped(open_admin: GalleryA
     assert listed(open_admin, "default") == []
 
 
+def test_faces_are_corrected(open_admin: GalleryAdmin, store: GalleryStore) -> None:
+    built = store.build("g", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER)
+    one = admin.FaceUpdate(id=built.ids[1], label="Noor", quality=0.5)
+    answer = open_admin.handle(admin.Update(gallery="g", faces=[one]).model_dump_json(), basis(3) * 2, None)
+    assert admin.Change.model_validate_json(answer.result).ids == built.ids[1:]
+    (_, face), rows = (page := store.page_with_embeddings("g"))[0].faces, page[1]
+    assert (face.label, face.source, face.quality) == ("Noor", "Grace.png", 0.5)
+    np.testing.assert_array_equal(rows, basis(0, 3))
+    lost = admin.Update(gallery="g", faces=[admin.FaceUpdate(id=999, label="Noor")]).model_dump_json()
+    with pytest.raises(NotFound, match="999"):
+        open_admin.handle(lost, None, None)
+
+
+def test_pages_may_carry_embeddings_and_choose_by_id(open_admin: GalleryAdmin, store: GalleryStore) -> None:
+    ids = store.build("g", new_faces("a", "b", "c", "d"), basis(0, 1, 2, 3), EMBEDDER).ids
+    command = admin.ListFaces(gallery="g", ids=[ids[3], ids[1], 999], embeddings=True)
+    answer = open_admin.handle(command.model_dump_json(), None, None)
+    page = admin.Faces.model_validate_json(answer.result)
+    assert ([face.id for face in page.faces], page.next_after_id) == ([ids[1], ids[3]], None)
+    assert page.sequence == store.sequence()
+    np.testing.assert_array_equal(answer.face_embeddings, basis(1, 3))
+    plain = open_admin.handle(admin.ListFaces(gallery="g").model_dump_json(), None, None)
+    assert plain.face_embeddings.size == 0
+
+
+def test_embeddings_of_an_embedder_that_is_not_the_server_s_are_refused_by_its_name(open_admin: GalleryAdmin) -> None:
+    open_admin.handle(build("g"), None, None)
+    face = new_faces("Ada")
+    for command in (
+        admin.Build(gallery="h", faces=face, embedder="sha256:other"),
+        admin.Add(gallery="g", faces=face, embedder="sha256:other"),
+        admin.Update(gallery="g", faces=[admin.FaceUpdate(id=1)], embedder="sha256:other"),
+    ):
+        with pytest.raises(InvalidRequest, match="sha256:other") as refused:
+            open_admin.handle(command.model_dump_json(), basis(0), None)
+        assert refused.value.code == "embedder_mismatch"
+    open_admin.handle(admin.Add(gallery="g", faces=face, embedder=EMBEDDER).model_dump_json(), basis(0), None)
+    assert listed(open_admin, "g") == ["Ada"]
+
+
+def test_a_dry_run_says_what_would_happen_and_does_nothing(open_admin: GalleryAdmin, store: GalleryStore) -> None:
+    ids = store.build("g", new_faces("Ada", "Grace", "Ada"), basis(0, 1, 2), EMBEDDER).ids
+    before = (store.sequence(), store.page("g"), store.galleries())
+
+    def rehearse(command: Any, embeddings: np.ndarray | None = None) -> admin.Change:
+        dry = command.model_copy(update={"dry_run": True})
+        return admin.Change.model_validate_json(open_admin.handle(dry.model_dump_json(), embeddings, None).result)
+
+    assert rehearse(admin.Build(gallery="g", faces=new_faces("x"), replace=True), basis(5)).ids == []
+    assert rehearse(admin.Build(gallery="h")).ids == []
+    assert rehearse(admin.Add(gallery="g", faces=new_faces("x")), basis(5)).ids == []
+    assert rehearse(admin.Update(gallery="g", faces=[admin.FaceUpdate(id=ids[1], label="x")])).ids == [ids[1]]
+    assert rehearse(admin.Remove(gallery="g", labels=["Ada"])).ids == [ids[0], ids[2]]
+    assert rehearse(admin.Configure(gallery="g", index=admin.IndexSettings(type="IVF"))).ids == []
+    assert rehearse(admin.Rename(gallery="g", to="h")).ids == []
+    assert rehearse(admin.Drop(gallery="g")).sequence == before[0]
+    with pytest.raises(NotFound):
+        rehearse(admin.Remove(gallery="g", ids=[999]))
+    with pytest.raises(NotFound):
+        rehearse(admin.Drop(gallery="h"))
+    assert (store.sequence(), store.page("g"), store.galleries()) == before
+
+
+def test_a_gallery_takes_another_s_place(open_admin: GalleryAdmin, store: GalleryStore) -> None:
+    store.build("default", new_faces("Ada"), basis(0), EMBEDDER)
+    store.build("new", new_faces("Noor"), basis(1), EMBEDDER)
+    take = admin.Rename(gallery="new", to="default", replace=True)
+    open_admin.handle(take.model_dump_json(), None, None)
+    assert listed(open_admin, "default") == ["Noor"]
+    assert [each.name for each in store.galleries()] == ["default"]
+    with pytest.raises(InvalidRequest, match="always exists"):
+        open_admin.handle(admin.Rename(gallery="default", to="x").model_dump_json(), None, None)
+
+
+def test_figures_of_a_gallery(open_admin: GalleryAdmin, store: GalleryStore) -> None:
+    faces = [*new_faces("Ada", "Ada", "Grace"), admin.NewFace(label="Noor", quality=0.5)]
+    store.build("g", faces, basis(0, 1, 2, 3), EMBEDDER)
+    store.build("other", new_faces("Ada"), basis(0), EMBEDDER)
+    answer = open_admin.handle(admin.Stats(gallery="g").model_dump_json(), None, None)
+    found = admin.GalleryStats.model_validate_json(answer.result)
+    assert (found.gallery.name, found.gallery.faces, found.gallery.labels) == ("g", 4, 3)
+    assert (found.single, found.rated, found.quality) == (2, 1, 0.5)
+    assert [(each.label, each.faces) for each in found.most] == [("Ada", 2), ("Grace", 1), ("Noor", 1)]
+    assert found.first is not None and found.first == found.last
+    assert found.sequence == store.sequence()
+    store.build("empty", [], basis(), EMBEDDER)
+    empty = open_admin.handle(admin.Stats(gallery="empty").model_dump_json(), None, None)
+    assert admin.GalleryStats.model_validate_json(empty.result).first is None
+
+
+def test_verification_names_what_is_wrong(open_admin: GalleryAdmin, store: GalleryStore, url: str) -> None:
+    ids = store.build("g", new_faces("Ada", "Grace", "Noor"), basis(0, 1, 2), EMBEDDER).ids
+
+    def verified(gallery: str) -> admin.Verification:
+        answer = open_admin.handle(admin.Verify(gallery=gallery).model_dump_json(), None, None)
+        return admin.Verification.model_validate_json(answer.result)
+
+    assert (verified("g").faces, verified("g").problems) == (3, [])
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE faces SET embedding = zeroblob(32) WHERE id = ?", [ids[1]])
+    (problem,) = verified("g").problems
+    assert f"face {ids[1]}" in problem
+    with pytest.raises(NotFound, match="poeple"):
+        verified("poeple")
+
+
 WRITES = [
     build("g"),
     admin.Add(gallery="g", faces=new_faces("Ada")).model_dump_json(),
     admin.Remove(gallery="g", ids=[1]).model_dump_json(),
+    admin.Update(gallery="g", faces=[admin.FaceUpdate(id=1, label="Ada")]).model_dump_json(),
+    admin.Configure(gallery="g", index=admin.IndexSettings()).model_dump_json(),
+    admin.Rename(gallery="g", to="h").model_dump_json(),
     admin.Drop(gallery="g").model_dump_json(),
+    admin.Drop(gallery="g", dry_run=True).model_dump_json(),
+    admin.ListFaces(gallery="g", embeddings=True).model_dump_json(),
 ]
 
 
@@ -163,7 +298,7 @@ class TestToken:
     @pytest.fixture
     def guarded(self, store: GalleryStore) -> GalleryAdmin:
         store.build("g", new_faces("Noor"), basis(0), EMBEDDER)
-        return GalleryAdmin(store, EMBEDDER, DIMENSION, TOKEN)
+        return GalleryAdmin(store, EMBEDDER, DIMENSION, Access(TOKEN))
 
     @pytest.mark.parametrize("command", WRITES)
     @pytest.mark.parametrize(
@@ -208,7 +343,25 @@ class TestToken:
                     guarded.handle(text, None, None)
                 assert "s3cret" not in str(refused.value)
 
-    @pytest.mark.parametrize("empty", ["", "  "])
-    def test_an_empty_one_cannot_be_configured(self, store: GalleryStore, empty: str) -> None:
-        with pytest.raises(ConfigError, match="empty"):
-            GalleryAdmin(store, EMBEDDER, DIMENSION, empty)
+
+def test_a_protected_gallery_is_read_with_its_token_only(store: GalleryStore) -> None:
+    rules = AccessRules.model_validate({"galleries": {"staff": {"read_tokens": ["staff-token"]}}})
+    guarded = GalleryAdmin(store, EMBEDDER, DIMENSION, Access(TOKEN, rules))
+    for name in ("staff", "public"):
+        store.build(name, new_faces("Noor"), basis(0), EMBEDDER)
+
+    def visible(token: str | None) -> list[str]:
+        answer = guarded.handle(admin.ListGalleries().model_dump_json(), None, token)
+        return [each.name for each in admin.Galleries.model_validate_json(answer.result).galleries]
+
+    assert visible(None) == ["public"]
+    assert visible("Bearer staff-token") == visible(f"Bearer {TOKEN}") == ["public", "staff"]
+    for command in (admin.ListFaces(gallery="staff"), admin.Stats(gallery="staff"), admin.Verify(gallery="staff")):
+        text = command.model_dump_json()
+        for wrong in (None, "Bearer other"):
+            with pytest.raises(PermissionDenied, match="'staff'"):
+                guarded.handle(text, None, wrong)
+        guarded.handle(text, None, "Bearer staff-token")
+        guarded.handle(text.replace("staff", "public"), None, None)
+    with pytest.raises(PermissionDenied):
+        guarded.handle(build("staff", replace=True), None, "Bearer staff-token")

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from toonface_contract.admin import Add, Build, Change, Drop, Faces, ListFaces, NewFace, Remove
 from toonface_contract.errors import AlreadyExists, NotFound
+from toonface_gallery.access import Access
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
@@ -35,7 +36,7 @@ class Galleries(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.store = GalleryStore(f"sqlite:///{self.folder.name}/gallery.sqlite3")
-        self.admin = GalleryAdmin(self.store, EMBEDDER, DIMENSION, None)
+        self.admin = GalleryAdmin(self.store, EMBEDDER, DIMENSION, Access(None))
         self.live = LiveGalleries(self.store, EMBEDDER, DIMENSION)
         self.live.start()
 
@@ -49,7 +50,7 @@ class Galleries(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def run(self, command: Build | Add | Remove | Drop, vectors: np.ndarray | None = None) -> Change:
-        change = Change.model_validate_json(self.admin.handle(command.model_dump_json(), vectors, None))
+        change = Change.model_validate_json(self.admin.handle(command.model_dump_json(), vectors, None).result)
         assert change.sequence > self.sequence
         self.sequence = change.sequence
         return change
@@ -116,7 +117,7 @@ class Galleries(RuleBasedStateMachine):
         after: int | None = 0
         while after is not None:
             command = ListFaces(gallery=gallery, after_id=after, limit=limit)
-            page = Faces.model_validate_json(self.admin.handle(command.model_dump_json(), None, None))
+            page = Faces.model_validate_json(self.admin.handle(command.model_dump_json(), None, None).result)
             listed += [(face.id, face.label) for face in page.faces]
             after = page.next_after_id
         assert listed == [(face, label) for face, (label, _) in self.model[gallery].items()]

@@ -1,10 +1,9 @@
 """The model `gallery_admin`: changes and listings of the galleries."""
 
-import os
-
 import numpy as np
 
-from toonface_contract.names import ADMIN_TOKEN_ENV, GALLERY_URL_ENV, TOKEN_HEADER
+from toonface_contract.names import GALLERY_URL_ENV
+from toonface_gallery.access import access_from_environment
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.store import GalleryStore
 from toonface_server import stage
@@ -18,10 +17,7 @@ class TritonPythonModel:
         parameters = stage.start(args)
         self._store = GalleryStore(stage.environment(GALLERY_URL_ENV))
         self._admin = GalleryAdmin(
-            self._store,
-            embedder=parameters["embedder"],
-            dimension=int(parameters["dimension"]),
-            admin_token=os.environ.get(ADMIN_TOKEN_ENV) or None,
+            self._store, parameters["embedder"], int(parameters["dimension"]), access_from_environment()
         )
 
     def execute(self, requests):
@@ -33,10 +29,10 @@ class TritonPythonModel:
         self._store.close()
 
     def _answer(self, request):
-        token = stage.request_parameters(request).get(TOKEN_HEADER)
-        result = self._admin.handle(
-            stage.one_text(request, "command"),
-            stage.tensor(request, "embeddings"),
-            None if token is None else str(token),
+        answered = self._admin.handle(
+            stage.one_text(request, "command"), stage.tensor(request, "embeddings"), stage.token(request)
         )
-        return {"result": np.array([result], np.object_)}
+        return {
+            "result": np.array([answered.result], np.object_),
+            "face_embeddings": answered.face_embeddings,
+        }

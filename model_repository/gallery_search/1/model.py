@@ -5,6 +5,7 @@ import json
 from toonface_contract.names import GALLERY_URL_ENV
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.matching import Probes, identify
+from toonface_gallery.access import access_from_environment
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 from toonface_server import stage
@@ -20,6 +21,7 @@ class TritonPythonModel:
         self._store = GalleryStore(stage.environment(GALLERY_URL_ENV))
         self._galleries = LiveGalleries(self._store, parameters["embedder"], int(parameters["dimension"]))
         self._galleries.start()
+        self._access = access_from_environment()
 
     def execute(self, requests):
         """Answer each request, with one search for all requests to the same gallery."""
@@ -33,6 +35,7 @@ class TritonPythonModel:
 
     def _probes(self, request):
         options = stage.request_options(request, self._defaults)
+        self._access.check_read(options.gallery, stage.token(request))
         real = stage.tensor(request, "real")[:, 0]
         return Probes(stage.tensor(request, "embedding")[real], options)
 
