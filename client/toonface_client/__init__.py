@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from toonface_client.connection import Tls
     from toonface_client.draw import draw_result
     from toonface_client.enrolment import EnrolReport, LabelledPicture, PictureReport
+    from toonface_client.gallery_calls import FacePage
+    from toonface_client.quality import Measures, QualityGate
     from toonface_client.results import Box, Face, FeatureResult, Match, RecognitionResult
     from toonface_client.retry import RetryPolicy
     from toonface_client.status import ModelStatus, ServerStatus
@@ -21,11 +23,14 @@ _HOMES = {
     "Box": "results",
     "EnrolReport": "enrolment",
     "Face": "results",
+    "FacePage": "gallery_calls",
     "FeatureResult": "results",
     "LabelledPicture": "enrolment",
     "Match": "results",
+    "Measures": "quality",
     "ModelStatus": "status",
     "PictureReport": "enrolment",
+    "QualityGate": "quality",
     "RecognitionResult": "results",
     "RetryPolicy": "retry",
     "ServerStatus": "status",
@@ -39,11 +44,14 @@ __all__ = [  # noqa: F822  (resolved by __getattr__)
     "Box",
     "EnrolReport",
     "Face",
+    "FacePage",
     "FeatureResult",
     "LabelledPicture",
     "Match",
+    "Measures",
     "ModelStatus",
     "PictureReport",
+    "QualityGate",
     "RecognitionResult",
     "RetryPolicy",
     "ServerStatus",

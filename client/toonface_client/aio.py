@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
 
-from numpy.typing import ArrayLike
-
 from toonface_client import calls
+from toonface_client.aio_galleries import AsyncGalleryVerbs
 from toonface_client.aio_transport import AsyncTransport
 from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT
 from toonface_client.concurrency import check_concurrency, in_order_async
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, must_build
+from toonface_client.enrolment import NEAREST, Candidate, Enrolment, EnrolReport, LabelledPicture, candidate, must_build
 from toonface_client.images import ImageSource, encoded
+from toonface_client.quality import DEFAULT_GATE, QualityGate
 from toonface_client.results import FeatureResult, RecognitionResult
 from toonface_client.retry import RetryPolicy
 from toonface_client.status import ServerStatus, blank_picture, failed_canary, parse_models
-from toonface_contract.admin import Change, FaceInfo, GalleryInfo, NewFace
+from toonface_contract.admin import IndexSettings
 from toonface_contract.errors import ToonfaceError
 from toonface_contract.options import Crop
 
 
-class AsyncToonfaceClient:
+class AsyncToonfaceClient(AsyncGalleryVerbs):
     """`ToonfaceClient` for asyncio: the same arguments, methods and errors, and the same meaning of each.
 
         async with AsyncToonfaceClient("127.0.0.1:8001") as client:
@@ -102,78 +102,44 @@ class AsyncToonfaceClient:
 
         return in_order_async(recognized, images, concurrency)
 
-    async def galleries(self, *, timeout: float | None = None) -> list[GalleryInfo]:
-        """As `ToonfaceClient.galleries`."""
-        return (await self._transport.run(calls.list_galleries(), timeout)).galleries
-
-    async def faces(
-        self, gallery: str, *, label: str | None = None, timeout: float | None = None
-    ) -> AsyncIterator[FaceInfo]:
-        """As `ToonfaceClient.faces`, for `async for`."""
-        after: int | None = 0
-        while after is not None:
-            page = await self._transport.run(calls.list_faces(gallery, after, label), timeout)
-            for face in page.faces:
-                yield face
-            after = page.next_after_id
-
-    async def build_gallery(
-        self,
-        gallery: str,
-        faces: Sequence[NewFace],
-        embeddings: ArrayLike,
-        *,
-        replace: bool = False,
-        timeout: float | None = None,
-    ) -> Change:
-        """As `ToonfaceClient.build_gallery`."""
-        return await self._transport.run(calls.build(gallery, faces, embeddings, replace=replace), timeout)
-
-    async def add_faces(
-        self, gallery: str, faces: Sequence[NewFace], embeddings: ArrayLike, *, timeout: float | None = None
-    ) -> Change:
-        """As `ToonfaceClient.add_faces`."""
-        return await self._transport.run(calls.add(gallery, faces, embeddings), timeout)
-
-    async def remove_faces(
-        self, gallery: str, *, ids: Sequence[int] = (), labels: Sequence[str] = (), timeout: float | None = None
-    ) -> Change:
-        """As `ToonfaceClient.remove_faces`."""
-        return await self._transport.run(calls.remove(gallery, ids, labels), timeout)
-
-    async def drop_gallery(self, gallery: str, *, timeout: float | None = None) -> Change:
-        """As `ToonfaceClient.drop_gallery`."""
-        return await self._transport.run(calls.drop(gallery), timeout)
-
     async def enrol(
         self,
         gallery: str,
         pictures: Iterable[LabelledPicture],
         *,
         crop: Crop = "whole",
+        gate: QualityGate | None = DEFAULT_GATE,
         build: bool = False,
         replace: bool = False,
+        index: IndexSettings | None = None,
+        dry_run: bool = False,
         concurrency: int = DEFAULT_CONCURRENCY,
         timeout: float | None = None,
     ) -> EnrolReport:
         """As `ToonfaceClient.enrol`."""
         check_concurrency(concurrency)
-        build = must_build(await self.galleries(timeout=timeout), gallery, build=build, replace=replace)
+        found = await self.gallery_list(timeout=timeout)
+        build = must_build(found, gallery, build=build, replace=replace)
 
-        async def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, FeatureResult | ToonfaceError]:
+        async def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, Candidate | ToonfaceError]:
             try:
-                return picture, await self.features(picture.image, crop=crop, timeout=timeout)
+                data = await asyncio.to_thread(encoded, picture.image)
+                features = await self.features(data, crop=crop, timeout=timeout)
+                return picture, await asyncio.to_thread(candidate, data, features, crop, gate)
             except ToonfaceError as error:
                 return picture, error
 
-        enrolment = Enrolment(crop)
+        enrolment = Enrolment(gate)
         async for picture, outcome in in_order_async(embedded, pictures, concurrency):
             enrolment.add(picture, outcome)
-        call = enrolment.write(gallery, build=build, replace=replace)
+        enrolment.compare()
+        if not build and enrolment.probes is not None:
+            enrolment.compare_enrolled(await self.search(gallery, enrolment.probes, topk=NEAREST, timeout=timeout))
+        call = enrolment.write(gallery, build=build, replace=replace, index=index, dry_run=dry_run)
         if call is None:
-            return enrolment.report(None)
+            return enrolment.report(None, dry_run=dry_run)
         change = await self._transport.run(call, timeout)
-        return enrolment.report(change)
+        return enrolment.report(change, dry_run=dry_run)
 
     async def ping(self, *, timeout: float | None = None) -> float:
         """As `ToonfaceClient.ping`."""

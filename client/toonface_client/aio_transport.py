@@ -51,7 +51,7 @@ class AsyncTransport:
         """
         seconds = self._timeout if timeout is None else timeout
         attempts = Attempts(self._retry, seconds, writes=call.writes)
-        headers = self._connection.headers_for(writes=call.writes)
+        headers = self._connection.headers_for(model=True)
         while True:
             try:
                 async with self._arguments(call, headers, attempts.remaining()) as arguments:
@@ -71,7 +71,7 @@ class AsyncTransport:
             ToonfaceError: what the try brought.
         """
         seconds = self._timeout if timeout is None else timeout
-        headers = self._connection.headers_for(writes=False)
+        headers = self._connection.headers_for(model=False)
         try:
             return await question(*arguments, headers=headers, client_timeout=seconds)
         except InferenceServerException as exception:

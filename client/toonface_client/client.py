@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
-
-from numpy.typing import ArrayLike
 
 from toonface_client import calls
 from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.concurrency import check_concurrency, in_order
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import Enrolment, EnrolReport, LabelledPicture, must_build
+from toonface_client.enrolment import NEAREST, Candidate, Enrolment, EnrolReport, LabelledPicture, candidate, must_build
+from toonface_client.galleries import GalleryVerbs
 from toonface_client.images import ImageSource, encoded
+from toonface_client.quality import DEFAULT_GATE, QualityGate
 from toonface_client.results import FeatureResult, RecognitionResult
 from toonface_client.retry import RetryPolicy
 from toonface_client.status import ServerStatus, blank_picture, failed_canary, parse_models
 from toonface_client.transport import Transport
-from toonface_contract.admin import Change, FaceInfo, GalleryInfo, NewFace
+from toonface_contract.admin import IndexSettings
 from toonface_contract.errors import ToonfaceError
 from toonface_contract.options import Crop
 
@@ -28,7 +28,7 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONCURRENCY = 4
 
 
-class ToonfaceClient:
+class ToonfaceClient(GalleryVerbs):
     """Client of one server, over one gRPC channel. Safe to use from several threads; close it, or use it in `with`.
 
         with ToonfaceClient("127.0.0.1:8001") as client:
@@ -44,7 +44,7 @@ class ToonfaceClient:
         timeout: seconds that one call may take, retries included; each call may set its own.
         tls: encryption; None for none.
         headers: sent with every call.
-        token: the admin token, sent only with calls that change a gallery.
+        token: the admin token or a gallery's read token, sent with every call to a model.
         retry: how calls are tried again; `RetryPolicy()` where it is None.
         shared_memory: hand pictures over in shared memory, to a server on this machine; `toonface_client.shared_memory`
             says what that gains.
@@ -141,68 +141,17 @@ class ToonfaceClient:
 
         return in_order(recognized, images, concurrency)
 
-    def galleries(self, *, timeout: float | None = None) -> list[GalleryInfo]:
-        """All galleries, with their sizes and embedders."""
-        return self._transport.run(calls.list_galleries(), timeout).galleries
-
-    def faces(self, gallery: str, *, label: str | None = None, timeout: float | None = None) -> Iterator[FaceInfo]:
-        """The faces of a gallery in the order of their ids, fetched page by page.
-
-        Args:
-            gallery: its name.
-            label: only faces with this label.
-            timeout: seconds for each page.
-        """
-        after: int | None = 0
-        while after is not None:
-            page = self._transport.run(calls.list_faces(gallery, after, label), timeout)
-            yield from page.faces
-            after = page.next_after_id
-
-    def build_gallery(
-        self,
-        gallery: str,
-        faces: Sequence[NewFace],
-        embeddings: ArrayLike,
-        *,
-        replace: bool = False,
-        timeout: float | None = None,
-    ) -> Change:
-        """Makes a gallery of faces, in one transaction.
-
-        Args:
-            gallery: its name.
-            faces: labels and sources.
-            embeddings: FP32 [N, D], a row for each of `faces`, from this server's embedder.
-            replace: whether the gallery may exist, and gives way to the new one.
-            timeout: seconds for this call.
-        """
-        return self._transport.run(calls.build(gallery, faces, embeddings, replace=replace), timeout)
-
-    def add_faces(
-        self, gallery: str, faces: Sequence[NewFace], embeddings: ArrayLike, *, timeout: float | None = None
-    ) -> Change:
-        """Enrols faces into an existing gallery, all or none. `embeddings` is FP32 [N, D], a row for each face."""
-        return self._transport.run(calls.add(gallery, faces, embeddings), timeout)
-
-    def remove_faces(
-        self, gallery: str, *, ids: Sequence[int] = (), labels: Sequence[str] = (), timeout: float | None = None
-    ) -> Change:
-        """Removes faces by id, by label, or both, all or none. One that is not there is an error."""
-        return self._transport.run(calls.remove(gallery, ids, labels), timeout)
-
-    def drop_gallery(self, gallery: str, *, timeout: float | None = None) -> Change:
-        """Removes a gallery with all its faces."""
-        return self._transport.run(calls.drop(gallery), timeout)
-
     def enrol(
         self,
         gallery: str,
         pictures: Iterable[LabelledPicture],
         *,
         crop: Crop = "whole",
+        gate: QualityGate | None = DEFAULT_GATE,
         build: bool = False,
         replace: bool = False,
+        index: IndexSettings | None = None,
+        dry_run: bool = False,
         concurrency: int = DEFAULT_CONCURRENCY,
         timeout: float | None = None,
     ) -> EnrolReport:
@@ -213,28 +162,35 @@ class ToonfaceClient:
             pictures: what to enrol; taken as they are needed.
             crop: `whole` takes each picture as the face, as PaddleX does; `faces` looks for a face in it, and refuses a
                 picture with none or several.
+            gate: what the pictures must reach; None takes every picture that shows a face.
             build: make a new gallery, rather than add to one; an empty one that exists will do.
             replace: whether a gallery that is built may exist, and gives way to the new one.
+            index: how a gallery that is built is searched; the server chooses where it is None.
+            dry_run: do all but the write.
             concurrency: pictures at once.
             timeout: seconds for each picture, and for the write.
         """
         check_concurrency(concurrency)
-        build = must_build(self.galleries(timeout=timeout), gallery, build=build, replace=replace)
+        found = self.gallery_list(timeout=timeout)
+        build = must_build(found, gallery, build=build, replace=replace)
 
-        def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, FeatureResult | ToonfaceError]:
+        def embedded(picture: LabelledPicture) -> tuple[LabelledPicture, Candidate | ToonfaceError]:
             try:
-                return picture, self.features(picture.image, crop=crop, timeout=timeout)
+                data = encoded(picture.image)
+                return picture, candidate(data, self.features(data, crop=crop, timeout=timeout), crop, gate)
             except ToonfaceError as error:
                 return picture, error
 
-        enrolment = Enrolment(crop)
+        enrolment = Enrolment(gate)
         for picture, outcome in in_order(embedded, pictures, concurrency):
             enrolment.add(picture, outcome)
-        call = enrolment.write(gallery, build=build, replace=replace)
+        enrolment.compare()
+        if not build and enrolment.probes is not None:
+            enrolment.compare_enrolled(self.search(gallery, enrolment.probes, topk=NEAREST, timeout=timeout))
+        call = enrolment.write(gallery, build=build, replace=replace, index=index, dry_run=dry_run)
         if call is None:
-            return enrolment.report(None)
-        change = self._transport.run(call, timeout)
-        return enrolment.report(change)
+            return enrolment.report(None, dry_run=dry_run)
+        return enrolment.report(self._transport.run(call, timeout), dry_run=dry_run)
 
     def ping(self, *, timeout: float | None = None) -> float:
         """Time of a call in which no model takes part, in seconds.

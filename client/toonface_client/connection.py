@@ -1,4 +1,4 @@
-"""How to reach a server: address, TLS, headers and the admin token."""
+"""How to reach a server: address, TLS, headers and a token."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Connection:
         address: `host:port` of the server's gRPC endpoint, `[ipv6]:port`, or `unix:/path`.
         tls: encryption; none where it is None.
         headers: sent with every call, such as a gateway asks for.
-        token: the admin token, sent as `authorization: Bearer <token>` with calls that change a gallery, and no others.
-            Without TLS it crosses the network readably.
+        token: the admin token, or a gallery's read token, sent as `authorization: Bearer <token>` with every call to a
+            model. Without TLS it crosses the network readably.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -82,9 +82,9 @@ class Connection:
                     f"header {name!r} cannot be sent: its name or its value has characters that HTTP forbids"
                 )
         if self.token is not None and (not self.token or not _printable(self.token)):
-            raise ConfigError("the admin token is empty, or has spaces at its ends or characters that HTTP forbids")
+            raise ConfigError("the token is empty, or has spaces at its ends or characters that HTTP forbids")
         if self.token is not None and TOKEN_HEADER in map(str.lower, self.headers):
-            raise ConfigError(f"give the admin token or the header {TOKEN_HEADER!r}, not both")
+            raise ConfigError(f"give a token or the header {TOKEN_HEADER!r}, not both")
 
     def client_arguments(self) -> dict[str, Any]:
         """Arguments for tritonclient's `InferenceServerClient`."""
@@ -98,16 +98,16 @@ class Connection:
             }
         return arguments
 
-    def headers_for(self, *, writes: bool) -> dict[str, str]:
-        """Headers of one call; with the admin token where the call changes something."""
+    def headers_for(self, *, model: bool) -> dict[str, str]:
+        """Headers of one call; with the token where the call is to a model."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        if writes and self.token is not None:
+        if model and self.token is not None:
             headers[TOKEN_HEADER] = f"Bearer {self.token}"
         return headers
 
 
 def read_token(path: Path) -> str:
-    """The admin token in a file, without the line end.
+    """The token in a file, without the line end.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -115,7 +115,7 @@ def read_token(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the admin token from {str(path)!r}: {error}") from error
+        raise ConfigError(f"cannot read the token from {str(path)!r}: {error}") from error
 
 
 def _printable(value: str) -> bool:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from toonface_client import calls
+from toonface_client import gallery_calls as calls
 from toonface_client.calls import Call
 from toonface_client.images import ImageSource
-from toonface_client.results import FeatureResult
-from toonface_contract.admin import Change, GalleryInfo, NewFace
+from toonface_client.quality import Measures, QualityGate, measure
+from toonface_client.results import FeatureResult, Match
+from toonface_contract.admin import Change, Galleries, IndexSettings, NewFace
 from toonface_contract.errors import AlreadyExists, InvalidImage, InvalidRequest, NotFound, ToonfaceError
 from toonface_contract.options import Crop
+
+# Nearest enrolled faces among which one of another label is looked for.
+NEAREST: Final = 5
+
+# Faces compared with all others at once: 4 MB for each thousand of them.
+_BLOCK: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,17 +43,30 @@ class LabelledPicture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureReport:
-    """What became of one picture: either `face_id` is set, or `error`."""
+    """What became of one picture.
+
+    Attributes:
+        label, source: the picture's.
+        face_id: the face's id in the gallery; None where it was not enrolled, or the run was a dry one.
+        measures: what was seen of its quality; None where nothing could be.
+        error: why it was not enrolled; None where it was, or would have been.
+    """
 
     label: str
     source: str
     face_id: int | None = None
+    measures: Measures | None = None
     error: ToonfaceError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON."""
-        error = self.error and {"code": self.error.code, "message": self.error.message}
-        return {"label": self.label, "source": self.source, "id": self.face_id, "error": error}
+        return {
+            "label": self.label,
+            "source": self.source,
+            "id": self.face_id,
+            "measures": self.measures and self.measures.as_dict(),
+            "error": self.error and {"code": self.error.code, "message": self.error.message},
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,14 +76,16 @@ class EnrolReport:
     Attributes:
         pictures: one report each.
         change: the gallery's change; None when every picture failed, and so nothing was written.
+        dry_run: whether nothing was written on purpose.
     """
 
     pictures: tuple[PictureReport, ...]
     change: Change | None
+    dry_run: bool = False
 
     @property
     def enrolled(self) -> int:
-        """Pictures that are in the gallery now."""
+        """Pictures that are in the gallery now, or would be but for the dry run."""
         return sum(picture.error is None for picture in self.pictures)
 
     @property
@@ -76,53 +98,154 @@ class EnrolReport:
         return {
             "enrolled": self.enrolled,
             "failed": self.failed,
+            "dry_run": self.dry_run,
             "sequence": self.change and self.change.sequence,
             "pictures": [picture.as_dict() for picture in self.pictures],
         }
 
 
-class Enrolment:
-    """Collects embeddings of labelled pictures for one write to a gallery.
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A face that may be enrolled: its embedding FP32 [D], and what was seen of the picture's quality."""
 
-    Args:
-        crop: how a picture shows its face: it is the face (`whole`), or exactly one face must be found in it (`faces`).
+    embedding: NDArray[np.float32]
+    measures: Measures
+
+
+def candidate(image: bytes, features: FeatureResult, crop: Crop, gate: QualityGate | None) -> Candidate:
+    """The one face of a picture.
+
+    Raises:
+        InvalidImage: `no_face` or `several_faces`; or the gate refuses it.
+    """
+    if features.faces_found != 1 or len(features.embeddings) != 1:
+        raise InvalidImage(
+            f"{features.faces_found} faces found; with crop {crop!r} a gallery picture shows exactly one",
+            code="several_faces" if features.faces_found else "no_face",
+        )
+    score = None if crop == "whole" else float(features.detection_scores[0])
+    measures = measure(image, features.boxes[0], score)
+    if gate is not None:
+        gate.check(measures)
+    return Candidate(features.embeddings[0], measures)
+
+
+class Enrolment:
+    """Collects the faces of labelled pictures for one write to a gallery.
+
+    Add the pictures; let those that are too similar to others be refused, by `compare` and, where the gallery has faces
+    already, by `compare_enrolled`; then `write`.
     """
 
-    def __init__(self, crop: Crop) -> None:
-        self._crop = crop
+    def __init__(self, gate: QualityGate | None) -> None:
+        self._limit = None if gate is None else gate.max_similarity
         self._reports: list[PictureReport] = []
-        self._faces: list[NewFace] = []
-        self._embeddings: list[NDArray[np.float32]] = []
+        self._faces: dict[int, NewFace] = {}  # by the position of their pictures
+        self._embeddings: dict[int, NDArray[np.float32]] = {}
 
-    def add(self, picture: LabelledPicture, outcome: FeatureResult | ToonfaceError) -> None:
-        """Takes one picture with its features, or with the error that the server answered."""
+    def add(self, picture: LabelledPicture, outcome: Candidate | ToonfaceError) -> None:
+        """Takes one picture with its face, or with the reason why there is none."""
         report = PictureReport(picture.label, picture.source)
+        position = len(self._reports)
         try:
-            face, embedding = _new_face(picture), _only_embedding(outcome, self._crop)
+            face = _new_face(picture)
+            if isinstance(outcome, ToonfaceError):
+                raise outcome
+            report = replace(report, measures=outcome.measures)
+            self._faces[position] = face.model_copy(update={"quality": outcome.measures.quality})
+            self._embeddings[position] = outcome.embedding
         except ToonfaceError as error:
-            self._reports.append(replace(report, error=error))
-            return
+            report = replace(report, error=error)
         self._reports.append(report)
-        self._faces.append(face)
-        self._embeddings.append(embedding)
 
-    def write(self, gallery: str, *, build: bool, replace: bool) -> Call[Change] | None:
+    def compare(self) -> None:
+        """Refuses pictures that are too similar to an earlier one of another label."""
+        if self._limit is None:
+            return
+        positions = list(self._faces)
+        labels = [self._faces[position].label for position in positions]
+        rows = np.array([self._embeddings[position] for position in positions])
+        for row, (earlier, similarity) in near_duplicates(rows, labels, self._limit).items():
+            other = self._reports[positions[earlier]]
+            self._refuse(positions[row], similarity, f"{other.label!r} ({other.source or 'another picture'})")
+
+    @property
+    def probes(self) -> NDArray[np.float32] | None:
+        """FP32 [N, D], what to search the gallery for; None where nothing is to be compared."""
+        return None if self._limit is None or not self._embeddings else np.array(list(self._embeddings.values()))
+
+    def compare_enrolled(self, matches: Sequence[Sequence[Match]]) -> None:
+        """Refuses pictures that are too similar to an enrolled face of another label.
+
+        Args:
+            matches: the nearest enrolled faces of each probe.
+        """
+        limit = np.inf if self._limit is None else self._limit
+        for position, nearest in zip(list(self._faces), matches, strict=True):
+            others = [match for match in nearest if match.label != self._faces[position].label]
+            if others and others[0].score >= limit:
+                self._refuse(position, others[0].score, f"{others[0].label!r} (enrolled, id {others[0].id})")
+
+    def write(
+        self,
+        gallery: str,
+        *,
+        build: bool,
+        replace: bool,
+        index: IndexSettings | None = None,
+        dry_run: bool = False,
+    ) -> Call[Change] | None:
         """The call that enrols the faces, or None when every picture failed, and there is nothing to write."""
         if not self._faces:
             return None
+        faces, embeddings = list(self._faces.values()), list(self._embeddings.values())
         if build:
-            return calls.build(gallery, self._faces, self._embeddings, replace=replace)
-        return calls.add(gallery, self._faces, self._embeddings)
+            return calls.build(gallery, faces, embeddings, replace=replace, index=index, dry_run=dry_run)
+        return calls.add(gallery, faces, embeddings, dry_run=dry_run)
 
-    def report(self, change: Change | None) -> EnrolReport:
+    def report(self, change: Change | None, *, dry_run: bool = False) -> EnrolReport:
         """What became of the pictures, with the change that the write made."""
-        ids = iter(change.ids if change else ())
-        return EnrolReport(
-            tuple(each if each.error else replace(each, face_id=next(ids, None)) for each in self._reports), change
+        ids = iter(change.ids if change and not dry_run else ())
+        reports = tuple(each if each.error else replace(each, face_id=next(ids, None)) for each in self._reports)
+        return EnrolReport(reports, change, dry_run)
+
+    def _refuse(self, position: int, similarity: float, other: str) -> None:
+        del self._faces[position], self._embeddings[position]
+        error = InvalidImage(
+            f"the face is that of {other}, by its similarity of {similarity:.3f}; under {self._limit:g} is asked for",
+            code="near_duplicate",
         )
+        self._reports[position] = replace(self._reports[position], error=error)
 
 
-def must_build(galleries: Iterable[GalleryInfo], name: str, *, build: bool, replace: bool) -> bool:
+def near_duplicates(
+    embeddings: NDArray[np.float32], labels: Sequence[str], limit: float
+) -> dict[int, tuple[int, float]]:
+    """Which faces are too similar to an earlier one of another label that is none of these itself.
+
+    Args:
+        embeddings: FP32 [N, D], of unit length.
+        labels: N labels.
+        limit: similarity from which on two faces are too similar, -1 to 1.
+
+    Returns:
+        For each such row the most similar earlier row, and their similarity.
+    """
+    codes = np.unique(np.asarray(labels, np.str_), return_inverse=True)[1]
+    found: dict[int, tuple[int, float]] = {}
+    for start in range(0, len(embeddings), _BLOCK):
+        stop = min(start + _BLOCK, len(embeddings))
+        scores = embeddings[start:stop] @ embeddings[:stop].T
+        scores[codes[start:stop, None] == codes[:stop]] = -np.inf
+        for row in np.flatnonzero((scores >= limit).any(axis=1)).tolist():
+            earlier = scores[row, : start + row]
+            earlier[list(found)] = -np.inf
+            if earlier.max(initial=-np.inf) >= limit:
+                found[start + row] = (int(earlier.argmax()), float(earlier.max()))
+    return found
+
+
+def must_build(galleries: Galleries, name: str, *, build: bool, replace: bool) -> bool:
     """Whether the write builds the gallery, rather than adds to it.
 
     To build a gallery that exists and is empty, such as the default one of a new server, is to add to it: nothing can
@@ -132,19 +255,26 @@ def must_build(galleries: Iterable[GalleryInfo], name: str, *, build: bool, repl
         AlreadyExists: it is to be built, holds faces, and may not be replaced. Like the next, an error that the write
             would bring too, but only after all pictures were embedded.
         NotFound: faces are to be added to it and it does not exist.
+        InvalidRequest: `embedder_mismatch`, faces are to be added to it and it is of another embedder.
     """
-    sizes = {gallery.name: gallery.faces for gallery in galleries}
-    if not build and name not in sizes:
-        there = ", ".join(sorted(sizes)) or "none"
+    there = {gallery.name: gallery for gallery in galleries.galleries}
+    if not build and name not in there:
+        names = ", ".join(sorted(there)) or "none"
         raise NotFound(
-            f"there is no gallery {name!r} to add to (there are: {there}); build it", code="gallery_not_found"
+            f"there is no gallery {name!r} to add to (there are: {names}); build it", code="gallery_not_found"
         )
-    if not build or replace or name not in sizes:
+    if replace or name not in there:
         return build
-    if sizes[name]:
+    if build and there[name].faces:
         raise AlreadyExists(
-            f"gallery {name!r} exists and is not empty (faces: {sizes[name]}); add to it, or let it be replaced",
+            f"gallery {name!r} exists and is not empty (faces: {there[name].faces}); add to it, or let it be replaced",
             code="gallery_exists",
+        )
+    if galleries.embedder and there[name].embedder != galleries.embedder:
+        raise InvalidRequest(
+            f"gallery {name!r} is of another embedder than the server's; embed its pictures anew "
+            "(toonface gallery re-embed), or let it be replaced",
+            code="embedder_mismatch",
         )
     return False
 
@@ -155,12 +285,3 @@ def _new_face(picture: LabelledPicture) -> NewFace:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidRequest(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}") from None
-
-
-def _only_embedding(outcome: FeatureResult | ToonfaceError, crop: Crop) -> NDArray[np.float32]:
-    if isinstance(outcome, ToonfaceError):
-        raise outcome
-    if outcome.faces_found != 1 or len(outcome.embeddings) != 1:
-        raise InvalidImage(f"{outcome.faces_found} faces found; with crop {crop!r} a gallery picture shows exactly one")
-    embedding: NDArray[np.float32] = outcome.embeddings[0]
-    return embedding

@@ -169,30 +169,33 @@ def parse_recognition(tensors: Tensors) -> RecognitionResult:
         ToonfaceError: a tensor is missing or does not fit the others.
     """
     boxes = _tensor(tensors, "face_boxes", (-1, 4)).tolist()
+    ids, labels, scores = (_rows(tensors, name, len(boxes)) for name in ("ids", "labels", "scores"))
     rows = zip(
         boxes,
         _tensor(tensors, "face_scores", (len(boxes),)).tolist(),
-        _rows(tensors, "label", len(boxes)),
-        _rows(tensors, "ids", len(boxes)),
-        _rows(tensors, "labels", len(boxes)),
-        _rows(tensors, "scores", len(boxes)),
+        _rows(tensors, "label", len(boxes)).tolist(),
+        _matches(ids.tolist(), labels, scores),
         strict=True,
     )
     faces = tuple(
-        Face(
-            box=Box(*box),
-            detection_score=detection_score,
-            label=_text(label[0]),
-            matches=tuple(
-                Match(id=match_id, label=_text(name), score=score)
-                for match_id, name, score in zip(ids, labels, scores, strict=True)
-                if match_id != -1
-            ),
-        )
-        for box, detection_score, label, ids, labels, scores in rows
+        Face(box=Box(*box), detection_score=detection_score, label=_text(label[0]), matches=matches)
+        for box, detection_score, label, matches in rows
     )
     height, width = _tensor(tensors, "image_size", (2,)).tolist()
     return RecognitionResult(faces=faces, faces_found=_found(tensors), width=width, height=height)
+
+
+def parse_matches(tensors: Tensors) -> list[tuple[Match, ...]]:
+    """Reads the outputs of `gallery_search`: the matches of each of N embeddings, best first.
+
+    Args:
+        tensors: `labels` BYTES [N, K], `scores` FP32 [N, K] and `ids` INT64 [N, K]; matches with id -1 are dropped.
+
+    Raises:
+        ToonfaceError: a tensor is missing or does not fit the others.
+    """
+    ids = _tensor(tensors, "ids", (-1, -1))
+    return _matches(ids.tolist(), _tensor(tensors, "labels", ids.shape), _tensor(tensors, "scores", ids.shape))
 
 
 def parse_features(tensors: Tensors) -> FeatureResult:
@@ -221,9 +224,20 @@ def _found(tensors: Tensors) -> int:
     return int(_tensor(tensors, "faces_found", (1,))[0])
 
 
-def _rows(tensors: Tensors, name: str, faces: int) -> list[list[Any]]:
-    rows: list[list[Any]] = _tensor(tensors, name, (-1, -1))[:faces].tolist()
-    return rows
+def _rows(tensors: Tensors, name: str, faces: int) -> NDArray[Any]:
+    return _tensor(tensors, name, (-1, -1))[:faces]
+
+
+def _matches(ids: list[list[int]], labels: NDArray[Any], scores: NDArray[Any]) -> list[tuple[Match, ...]]:
+    """The matches of each row, without the entries to ignore."""
+    return [
+        tuple(
+            Match(id=match_id, label=_text(name), score=score)
+            for match_id, name, score in zip(*row, strict=True)
+            if match_id != -1
+        )
+        for row in zip(ids, labels.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def _tensor(tensors: Tensors, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

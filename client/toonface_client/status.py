@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from toonface_contract.errors import NotFound, ToonfaceError
+from toonface_contract.errors import ToonfaceError
 from toonface_contract.names import ENTRY_MODELS
 
 
@@ -88,9 +88,9 @@ def parse_models(statistics: Any) -> tuple[ModelStatus, ...]:
 def failed_canary(error: ToonfaceError) -> ToonfaceError | None:
     """What the error of a recognition says of the server's health.
 
-    That the default gallery does not exist is an answer of the last stage, so the whole chain is well.
+    That the default gallery does not exist, or needs a token, is an answer of the last stage: the whole chain is well.
     """
-    return None if isinstance(error, NotFound) and error.code == "gallery_not_found" else error
+    return None if error.code in ("gallery_not_found", "permission_denied") else error
 
 
 @cache

@@ -61,7 +61,7 @@ class Transport:
         """
         seconds = self._timeout if timeout is None else timeout
         attempts = Attempts(self._retry, seconds, writes=call.writes)
-        headers = self._connection.headers_for(writes=call.writes)
+        headers = self._connection.headers_for(model=True)
         while True:
             try:
                 with self._arguments(call, headers, attempts.remaining()) as arguments:
@@ -81,7 +81,7 @@ class Transport:
             ToonfaceError: what the try brought.
         """
         seconds = self._timeout if timeout is None else timeout
-        headers = self._connection.headers_for(writes=False)
+        headers = self._connection.headers_for(model=False)
         try:
             return question(*arguments, headers=headers, client_timeout=seconds)
         except InferenceServerException as exception:

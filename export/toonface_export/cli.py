@@ -49,7 +49,8 @@ def export(pipeline: Path, output: Path, backend: Backend | None, force: bool, a
         content = content.with_backend(backend)
     if content.index is not None:
         console.print(
-            f"note: index {content.index} is not exported; enrol on the running server: toonface gallery build",
+            f"note: index {content.index} is not exported; import it into the running server: "
+            f"toonface gallery import default {pipeline}",
             highlight=False,
         )
     manifest = _export(content, output, force, console)

@@ -101,7 +101,7 @@ class Pipeline(_Strict):
 
     Attributes:
         pipeline_name: `face_recognition`.
-        index: PaddleX's saved gallery. It is not exported: galleries are enrolled on the running server.
+        index: PaddleX's saved gallery. It is not exported: `toonface gallery import` takes it to the running server.
         det_threshold: default of the request option of this name.
         rec_threshold: default of the request option of this name.
         rec_topk: default of the request option `topk`.

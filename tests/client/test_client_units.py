@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from stand_in_server import picture
 from tritonclient.utils import InferenceServerException
 
-from toonface_client import LabelledPicture, RetryPolicy, Tls, calls
+from toonface_client import LabelledPicture, RetryPolicy, Tls, calls, gallery_calls
 from toonface_client.concurrency import in_order
 from toonface_client.connection import Connection
 from toonface_client.enrolment import Enrolment
@@ -66,10 +67,10 @@ def test_addresses_that_grpc_takes(address: str) -> None:
     assert Connection(address).client_arguments()["url"] == address
 
 
-def test_the_token_goes_with_writes_only_and_is_never_shown() -> None:
+def test_the_token_goes_to_models_only_and_is_never_shown() -> None:
     connection = Connection(headers={"X-Gateway": "open sesame"}, token="s3cret")  # noqa: S106  (made up)
-    assert connection.headers_for(writes=True) == {"x-gateway": "open sesame", "authorization": "Bearer s3cret"}
-    assert connection.headers_for(writes=False) == {"x-gateway": "open sesame"}
+    assert connection.headers_for(model=True) == {"x-gateway": "open sesame", "authorization": "Bearer s3cret"}
+    assert connection.headers_for(model=False) == {"x-gateway": "open sesame"}
     assert "s3cret" not in repr(connection)
     assert "sesame" not in repr(connection)
 
@@ -207,19 +208,43 @@ def test_calls_send_only_the_options_that_were_given() -> None:
 )
 def test_embeddings_that_do_not_fit_their_faces_are_refused(embeddings: Any, says: str) -> None:
     with pytest.raises(errors.InvalidRequest, match=says) as refused:
-        calls.add("people", [NewFace(label="Ada")], embeddings)
+        gallery_calls.add("people", [NewFace(label="Ada")], embeddings)
     assert refused.value.code == "invalid_embedding"
 
 
 def test_commands_are_checked_before_they_are_sent() -> None:
     with pytest.raises(errors.InvalidRequest, match=r"gallery is '\.\./etc'"):
-        calls.drop("../etc")
+        gallery_calls.drop("../etc")
     with pytest.raises(errors.InvalidRequest, match="nothing to remove"):
-        calls.remove("people", [], [])
+        gallery_calls.remove("people", [], [])
+
+
+def test_commands_leave_out_what_is_as_usual() -> None:
+    """An older server does not know every field."""
+    call = gallery_calls.remove("people", [7], [])
+    (command,) = call.inputs
+    assert command.name() == "command"
+    assert b'{"op": "remove", "gallery": "people", "ids": [7]}' in command._get_content()
+
+
+def test_what_a_newer_server_adds_to_its_answers_is_passed_over() -> None:
+    face = {"id": 1, "label": "Ada", "source": "", "created": "2026-01-01T00:00:00Z", "mood": "fine"}
+    answer = {"faces": [face], "next_after_id": None, "sequence": 3, "weather": "sunny"}
+    page = gallery_calls.list_faces("people").parse({"result": np.array([json.dumps(answer)], object)})
+    assert (page.faces[0].label, page.faces[0].quality, page.sequence) == ("Ada", None, 3)
+
+
+@pytest.mark.parametrize("rows", [None, np.zeros((2, 4), np.float32), np.zeros(4, np.float32)])
+def test_faces_and_their_embeddings_must_fit_together(rows: Any) -> None:
+    face = {"id": 1, "label": "Ada", "source": "", "created": "2026-01-01T00:00:00Z"}
+    answer = json.dumps({"faces": [face], "next_after_id": None})
+    tensors = {"result": np.array([answer], object)} | ({} if rows is None else {"face_embeddings": rows})
+    with pytest.raises(errors.ToonfaceError, match="1 faces, and not as many embeddings"):
+        gallery_calls.list_faces("people", embeddings=True).parse(tensors)
 
 
 def test_a_label_that_the_gallery_would_refuse_fails_its_picture_alone() -> None:
-    enrolment = Enrolment("whole")
+    enrolment = Enrolment(None)
     enrolment.add(LabelledPicture(b"", "x" * 300), errors.ToonfaceError("not reached"))
     (report,) = enrolment.report(None).pictures
     assert "label" in str(report.error)

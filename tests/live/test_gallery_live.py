@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -91,18 +92,47 @@ def test_galleries_outlive_the_server(repository: Path, tmp_path: Path, people: 
         assert client.recognize(people[2].image, gallery="kept").faces[0].label == people[2].label
 
 
-def test_writes_need_the_admin_token(repository: Path, tmp_path: Path, people: list[LabelledPicture]) -> None:
-    token = tmp_path / "token"
-    token.write_text("s3cret-token\n")
-    with start_server(repository, tmp_path, "--admin-token-file", str(token)) as guarded:
-        for wrong in (None, "s3cret-tokem"):
-            with ToonfaceClient(guarded.grpc, token=wrong) as client, pytest.raises(PermissionDenied):
-                client.enrol("private", people, crop="faces", build=True)
-        with ToonfaceClient(guarded.grpc, token="s3cret-token") as admin:  # noqa: S106  (made up above)
-            admin.enrol("private", people, crop="faces", build=True)
-        with ToonfaceClient(guarded.grpc) as reader:
-            assert reader.recognize(people[1].image, gallery="private").faces[0].label == people[1].label
-            assert len(list(reader.faces("private"))) == 4
+def test_galleries_are_read_and_changed_with_their_tokens(
+    repository: Path, tmp_path: Path, people: list[LabelledPicture]
+) -> None:
+    admin_token, access, private = "s3cret-admin", tmp_path / "access.toml", {"gallery": "private"}
+    (tmp_path / "token").write_text(f"{admin_token}\n")
+    # The default gallery, which the server itself looks at to see whether it works, is open to nobody else.
+    access.write_text('[galleries.private]\nread_tokens = ["s3cret-reader"]\n[galleries.default]\n')
+    options = ("--admin-token-file", str(tmp_path / "token"), "--access-file", str(access))
+    with start_server(repository, tmp_path, *options) as guarded, ExitStack() as clients:
+
+        def client(token: str | None) -> ToonfaceClient:
+            return clients.enter_context(ToonfaceClient(guarded.grpc, token=token))
+
+        admin, reader, guessing, stranger = map(client, (admin_token, "s3cret-reader", "s3cret-admim", None))
+        for each in (reader, guessing, stranger):
+            with pytest.raises(PermissionDenied):
+                each.build_gallery("public", [], [])
+        admin.enrol("private", people, crop="faces", build=True)
+        admin.enrol("public", people, crop="faces", build=True)
+
+        picture, label = people[1].image, people[1].label
+        for each in (admin, reader):
+            assert each.recognize(picture, **private).faces[0].label == label
+            assert len(list(each.faces("private"))) == 4
+            assert "private" in [gallery.name for gallery in each.galleries()]
+        for each in (guessing, stranger):
+            assert each.recognize(picture, gallery="public").faces[0].label == label
+            assert [gallery.name for gallery in each.galleries()] == ["public"]
+            for refused in (
+                lambda each=each: each.recognize(picture, **private),
+                lambda each=each: each.recognize(picture),
+                lambda each=each: list(each.faces("private")),
+                lambda each=each: each.search("private", np.eye(1, 128)),
+                lambda each=each: each.stats("private"),
+                lambda each=each: list(each.face_pages("public", embeddings=True)),
+            ):
+                with pytest.raises(PermissionDenied):
+                    refused()
+            assert each.status().healthy
+        with pytest.raises(PermissionDenied):
+            list(reader.face_pages("private", embeddings=True))
         assert "s3cret" not in guarded.log.read_text()
 
 

@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT, ToonfaceClient
 from toonface_client.connection import DEFAULT_ADDRESS, Tls, read_token
-from toonface_contract.errors import ToonfaceError
-from toonface_contract.names import ADMIN_TOKEN_ENV
+from toonface_contract.errors import ConfigError, ToonfaceError
+from toonface_contract.names import ADMIN_TOKEN_ENV, TOKEN_ENV
 
 R = TypeVar("R")
 Command: TypeAlias = Callable[..., R]
@@ -53,6 +54,13 @@ _CONNECTION = (
 _TOKEN = click.option(
     "--token-file",
     type=_FILE,
+    show_default=f"the token in ${TOKEN_ENV} or ${ADMIN_TOKEN_ENV}, or none",
+    help="File with a token that may read the gallery, for one that is not open to everybody.",
+)
+
+_ADMIN_TOKEN = click.option(
+    "--token-file",
+    type=_FILE,
     show_default=f"the token in ${ADMIN_TOKEN_ENV}, or none",
     help="File with the admin token, for a server that asks for one.",
 )
@@ -68,17 +76,22 @@ concurrency_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document, for programs.")
 
 
+dry_run_option = click.option("--dry-run", is_flag=True, help="Check and report, and change nothing.")
+
+
 def with_client(command: Command[R]) -> Command[R]:
     """Adds the connection's options to a command, and gives it a `client`, closed when the command ends."""
-    return _with_options(command, _CONNECTION)
+    return _with_options(command, (*_CONNECTION, _TOKEN), (TOKEN_ENV, ADMIN_TOKEN_ENV))
 
 
 def with_admin_client(command: Command[R]) -> Command[R]:
-    """`with_client`, with the admin token's option."""
-    return _with_options(command, (*_CONNECTION, _TOKEN))
+    """`with_client`, with the admin token."""
+    return _with_options(command, (*_CONNECTION, _ADMIN_TOKEN), (ADMIN_TOKEN_ENV,))
 
 
-def _with_options(command: Command[R], options: Sequence[Callable[[Command[R]], Command[R]]]) -> Command[R]:
+def _with_options(
+    command: Command[R], options: Sequence[Callable[[Command[R]], Command[R]]], variables: Sequence[str]
+) -> Command[R]:
     @functools.wraps(command)
     def wrapper(
         *,
@@ -88,7 +101,7 @@ def _with_options(command: Command[R], options: Sequence[Callable[[Command[R]], 
         tls_root: Path | None,
         tls_key: Path | None,
         tls_cert: Path | None,
-        token_file: Path | None = None,
+        token_file: Path | None,
         **arguments: Any,
     ) -> R:
         encrypted = tls or tls_root or tls_key or tls_cert
@@ -96,7 +109,9 @@ def _with_options(command: Command[R], options: Sequence[Callable[[Command[R]], 
             address,
             timeout=timeout,
             tls=Tls(tls_root, tls_key, tls_cert) if encrypted else None,
-            token=read_token(token_file) if token_file else os.environ.get(ADMIN_TOKEN_ENV) or None,
+            token=read_token(token_file)
+            if token_file
+            else next((value for name in variables if (value := os.environ.get(name))), None),
         )
         return command(client=click.get_current_context().with_resource(client), **arguments)
 
@@ -104,6 +119,21 @@ def _with_options(command: Command[R], options: Sequence[Callable[[Command[R]], 
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Says which extra brings a package that is not installed.
+
+    Raises:
+        ConfigError: a package is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this needs {error.name}, which is not installed: pip install 'toonface[{extra}]'"
+        ) from error
 
 
 def tables() -> Console:

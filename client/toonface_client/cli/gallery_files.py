@@ -1,0 +1,222 @@
+"""The commands `toonface gallery import` and `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from pydantic import ValidationError
+from rich.progress import Progress, TaskID
+
+from toonface_client.cli.gallery_output import prefix
+from toonface_client.cli.options import (
+    counted,
+    dry_run_option,
+    json_option,
+    needing,
+    progress,
+    with_admin_client,
+    write_json,
+)
+from toonface_client.client import ToonfaceClient
+from toonface_client.enrolment import must_build
+from toonface_client.gallery_calls import FacePage
+from toonface_client.staging import Staging
+from toonface_contract.admin import Galleries, GalleryInfo, NewFace
+from toonface_contract.errors import ConfigError, InvalidRequest, NotFound, ToonfaceError
+
+if TYPE_CHECKING:
+    from toonface_gallery.interchange.portable import FacesFile, PortableFaces
+
+_EXTRA = "gallery"
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@json_option
+@with_admin_client
+def export(client: ToonfaceClient, name: str, path: Path, force: bool, as_json: bool) -> None:
+    """Write the faces of the gallery NAME, with their embeddings, to a .parquet or .npz file.
+
+    Parquet is written in portions, NumPy's format as a whole. The file appears when it is complete. Faces that are
+    enrolled or removed meanwhile may or may not be in it, which is then said.
+
+    \b
+    Examples:
+      toonface gallery export friends friends.parquet
+      toonface gallery export friends friends.npz --force
+    """
+    with needing(_EXTRA):
+        from toonface_gallery.interchange.formats import check_target, write_faces
+        from toonface_gallery.interchange.portable import Origin
+
+        check_target(path)
+        if path.exists() and not force:
+            raise ConfigError(f"{str(path)!r} exists already; overwrite it with --force")
+        gallery = _the(client.gallery_list(), name)
+        pages = _Pages(client, name)
+        with progress() as bar:
+            task = bar.add_task("export", total=gallery.faces)
+            origin = Origin(gallery.dimension, name, gallery.embedder)
+            written = write_faces(path, origin, pages.portions(bar, task))
+    if as_json:
+        write_json({"gallery": name, "file": str(path), "faces": written, "changed_meanwhile": pages.changed})
+        return
+    click.echo(f"exported {counted(written, 'face')} of gallery {name!r} to {path}")
+    if pages.changed:
+        click.echo("note: galleries were changed meanwhile; export again to be sure of all faces", err=True)
+
+
+@click.command("import")
+@click.argument("name")
+@click.argument("path", metavar="FILE|FOLDER", type=click.Path(exists=True, path_type=Path))
+@click.option("--add", "adding", is_flag=True, help="Add to an existing gallery.")
+@click.option("--replace", is_flag=True, help="Let an existing gallery of this name give way.")
+@dry_run_option
+@json_option
+@with_admin_client
+def import_(
+    client: ToonfaceClient, name: str, path: Path, adding: bool, replace: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Make the gallery NAME from ready embeddings.
+
+    Takes what `export` writes (.parquet, .npz), PaddleX's saved index (a folder with vector.index and id_map.yaml), and
+    a PaddleX pipeline file whose key `index` names such a folder. Embeddings must come from the server's embedder:
+    a file that says otherwise is refused, and PaddleX's index does not say. The gallery is made aside and appears when
+    it is complete; with --add, faces appear in portions.
+
+    \b
+    Examples:
+      toonface gallery import friends friends.parquet
+      toonface gallery import default face_recognition.yaml
+      toonface gallery import friends paddlex_index/ --replace
+    """
+    if adding and replace:
+        raise click.UsageError("--add and --replace exclude each other")
+    with needing(_EXTRA):
+        from toonface_gallery.interchange.formats import open_faces
+
+        file = open_faces(path)
+        found = client.gallery_list()
+        build = must_build(found, name, build=not adding, replace=replace)
+        if file.count and file.origin.dimension != found.dimension:
+            raise InvalidRequest(
+                f"the embeddings of {str(path)!r} have {file.origin.dimension} numbers, and those of the server's "
+                f"embedder {found.dimension}: they are of another one. Enrol the pictures (toonface gallery build)",
+                code="embedder_mismatch",
+            )
+        for remark in file.remarks:
+            click.echo(f"note: {remark}", err=True)
+        if not file.origin.embedder:
+            click.echo(
+                f"note: {path} does not say which embedder made its embeddings; they must be of the server's, "
+                f"{found.embedder[:19]}",
+                err=True,
+            )
+        imported = _import(client, name, file, build=build, dry_run=dry_run)
+    if as_json:
+        write_json(
+            {"gallery": name, "dry_run": dry_run, "imported": imported, "embedder": file.origin.embedder or None}
+        )
+    else:
+        click.echo(f"{prefix(dry_run)}imported {counted(imported, 'face')} into gallery {name!r}")
+
+
+class _Pages:
+    """The pages of a gallery on their way to a file."""
+
+    def __init__(self, client: ToonfaceClient, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._sequences: set[int] = set()
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was changed between two pages."""
+        return len(self._sequences) > 1
+
+    def portions(self, bar: Progress, task: TaskID) -> Iterator[PortableFaces]:
+        for page in self._client.face_pages(self._name, embeddings=True):
+            self._sequences.add(page.sequence)
+            yield portable(page)
+            bar.advance(task, len(page.faces))
+
+
+def portable(page: FacePage) -> PortableFaces:
+    """A page of faces with embeddings as the files' and the calibration's faces."""
+    from toonface_gallery.interchange.portable import PortableFaces
+
+    embeddings = np.empty((0, 0), np.float32) if page.embeddings is None else page.embeddings
+    return PortableFaces(
+        labels=[face.label for face in page.faces],
+        sources=[face.source for face in page.faces],
+        embeddings=embeddings,
+        ids=np.array([face.id for face in page.faces], np.int64),
+        qualities=np.array([np.nan if face.quality is None else face.quality for face in page.faces], np.float32),
+        created=np.array([face.created.replace(tzinfo=None) for face in page.faces], "datetime64[us]"),
+    )
+
+
+def _import(client: ToonfaceClient, name: str, file: FacesFile, *, build: bool, dry_run: bool) -> int:
+    """Sends the faces, and returns how many."""
+    embedder = file.origin.embedder or None
+    sent = 0
+    with progress() as bar:
+        task = bar.add_task("import", total=file.count)
+        if dry_run:
+            for faces in file.portions():
+                # Checked as a gallery of its own: nothing in it depends on what is there already.
+                client.build_gallery(
+                    name, _new(faces, sent), faces.embeddings, replace=True, embedder=embedder, dry_run=True
+                )
+                sent += len(faces)
+                bar.advance(task, len(faces))
+        elif build:
+            with Staging(client, name) as staging:
+                for faces in file.portions():
+                    staging.add(_new(faces, sent), faces.embeddings, embedder)
+                    sent += len(faces)
+                    bar.advance(task, len(faces))
+                staging.switch()
+        else:
+            for faces in file.portions():
+                try:
+                    client.add_faces(name, _new(faces, sent), faces.embeddings, embedder=embedder)
+                except ToonfaceError as error:
+                    added = f"{error.message}; {counted(sent, 'face')} had been added before"
+                    raise type(error)(added, code=error.code) from error
+                sent += len(faces)
+                bar.advance(task, len(faces))
+    return sent
+
+
+def _new(faces: PortableFaces, before: int) -> list[NewFace]:
+    """The faces as the server takes them.
+
+    Raises:
+        ConfigError: a label or a source is not allowed.
+    """
+    new: list[NewFace] = []
+    columns: Any = zip(faces.labels, faces.sources, faces.qualities.tolist(), strict=True)
+    for row, (label, source, quality) in enumerate(columns):
+        try:
+            new.append(NewFace(label=label, source=source, quality=None if np.isnan(quality) else quality))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(
+                f"face {before + row} (from 0): {first['loc'][0]} is {first['input']!r}: {first['msg']}"
+            ) from None
+    return new
+
+
+def _the(found: Galleries, name: str) -> GalleryInfo:
+    gallery = next((each for each in found.galleries if each.name == name), None)
+    if gallery is None:
+        there = ", ".join(each.name for each in found.galleries) or "none"
+        raise NotFound(f"there is no gallery {name!r} (there are: {there})", code="gallery_not_found")
+    return gallery

@@ -1,0 +1,119 @@
+"""The command `toonface gallery verify`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+
+from toonface_client.cli.options import json_option, progress, tables, with_admin_client, write_json
+from toonface_client.client import ToonfaceClient
+from toonface_contract.admin import MAX_PAGE, FaceInfo, Galleries
+
+# A change is searchable within a second; faces that are not found are looked for once more after this.
+_PATIENCE = 2.0
+# Matches among which a face must find itself: others may have the very same embedding.
+_TOPK = 20
+# How much lower than its own similarity of 1 a face's best match may be in a compressed index.
+_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What was found of one gallery."""
+
+    gallery: str
+    faces: int
+    searched: int
+    problems: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"gallery": self.gallery, "faces": self.faces, "searched": self.searched, "problems": self.problems}
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--searches",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Faces of each gallery to search for, at most; 0 looks at the store alone.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which faces are searched for.")
+@json_option
+@with_admin_client
+def verify(client: ToonfaceClient, names: tuple[str, ...], searches: int, seed: int, as_json: bool) -> None:
+    """Check galleries: what is stored, and whether it is found.
+
+    The server looks at every stored embedding of the galleries NAME, or of all. Then stored faces are searched for with
+    their own embeddings: each must be found, under its label, so a wrong or stale index shows. Ends with 1 when
+    something is wrong.
+
+    \b
+    Examples:
+      toonface gallery verify
+      toonface gallery verify friends --searches 100000
+    """
+    found = client.gallery_list()
+    chosen = names or tuple(each.name for each in found.galleries)
+    with progress(shown=not as_json) as bar:
+        results = [_verified(client, found, name, searches, seed) for name in bar.track(chosen)]
+    if as_json:
+        write_json({"galleries": [each.as_dict() for each in results]})
+    else:
+        table = Table("gallery", "faces stored", "searched for", "problems")
+        for each in results:
+            table.add_row(Text(each.gallery), str(each.faces), str(each.searched), str(len(each.problems) or "none"))
+        tables().print(table)
+    for each in results:
+        for problem in each.problems:
+            click.echo(f"error: gallery {each.gallery!r}: {problem}", err=True)
+    if any(each.problems for each in results):
+        click.get_current_context().exit(1)
+
+
+def _verified(client: ToonfaceClient, found: Galleries, name: str, searches: int, seed: int) -> _Verified:
+    stored = client.verify(name)
+    problems = list(stored.problems)
+    info = next((each for each in found.galleries if each.name == name), None)
+    if info is not None and info.embedder != found.embedder:
+        # Not broken, but not searchable either: it waits for its embedder, or to be embedded anew.
+        return _Verified(name, stored.faces, 0, problems)
+    chosen = _sample([face.id for face in client.faces(name)] if searches else [], searches, seed)
+    missing = _not_found(client, name, chosen)
+    if missing:
+        time.sleep(_PATIENCE)
+        missing = _not_found(client, name, [face.id for face in missing])
+    problems += [f"a search for face {face.id} ({face.label!r}) does not find it" for face in missing]
+    return _Verified(name, stored.faces, len(chosen), problems)
+
+
+def _sample(ids: list[int], size: int, seed: int) -> list[int]:
+    chosen: NDArray[np.int64] = np.random.default_rng(seed).permutation(np.array(ids, np.int64))[:size]
+    return sorted(chosen.tolist())
+
+
+def _not_found(client: ToonfaceClient, name: str, ids: list[int]) -> list[FaceInfo]:
+    """Those of the faces, as far as they are still there, that do not find themselves."""
+    missing: list[FaceInfo] = []
+    for start in range(0, len(ids), MAX_PAGE):
+        for page in client.face_pages(name, ids=ids[start : start + MAX_PAGE], embeddings=True):
+            if page.embeddings is None or not page.faces:
+                continue
+            found = client.search(name, page.embeddings, topk=_TOPK)
+            missing += [
+                face
+                for face, matches in zip(page.faces, found, strict=True)
+                if not any(
+                    (match.id, match.label) == (face.id, face.label) and match.score >= 1 - _TOLERANCE
+                    for match in matches
+                )
+            ]
+    return missing
