@@ -6,11 +6,8 @@ parameters read here.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import helper
@@ -18,6 +15,7 @@ from onnx import helper
 from toonface_contract.errors import ExportError
 from toonface_ensemble.nms import NmsParameters
 from toonface_export.onnx_graph import nodes_up_to
+from toonface_export.paddle_program import attributes, operations, read_program
 
 _PADDLE_OP = "multiclass_nms3"
 _ONNX_OP = "NonMaxSuppression"
@@ -48,31 +46,28 @@ def read_nms(program: Path) -> DetectorNms:
     """Read the NMS parameters from inference.json, where they stand with Paddle's own names.
 
     Raises:
-        ExportError: the file is not a Paddle program, has no NMS or several, or one of a kind that is not served.
+        ExportError: the file is no Paddle program that is known, has no NMS or several, or one of a kind that is not
+            served.
     """
-    try:
-        content = json.loads(program.read_bytes())
-    except ValueError as error:
-        raise ExportError(f"{program} is not JSON: {error}") from error
-    found = [op for op in _operations(content) if op["#"].split(".")[-1] == _PADDLE_OP]
+    found = operations(read_program(program), _PADDLE_OP)
     if len(found) != 1:
         raise ExportError(
             f"{program} has {len(found)} {_PADDLE_OP} operations, not one; export the detector with its NMS, "
             "as PaddleX does by itself"
         )
-    attributes = {entry["N"]: entry["AT"]["D"] for entry in found[0]["A"]}
-    if attributes["nms_eta"] != 1.0:
-        raise ExportError(f"{program} asks for an adaptive NMS (nms_eta {attributes['nms_eta']}); only 1.0 is served")
+    given = attributes(found[0])
+    if given["nms_eta"] != 1.0:
+        raise ExportError(f"{program} asks for an adaptive NMS (nms_eta {given['nms_eta']}); only 1.0 is served")
     return DetectorNms(
         NmsParameters(
             # The program holds single-precision numbers written in double precision: 0.30000001192092896 is 0.3.
-            iou_threshold=round(attributes["nms_threshold"], 6),
-            max_candidates=attributes["nms_top_k"],
-            max_faces=attributes["keep_top_k"],
-            normalized=attributes["normalized"],
+            iou_threshold=round(given["nms_threshold"], 6),
+            max_candidates=given["nms_top_k"],
+            max_faces=given["keep_top_k"],
+            normalized=given["normalized"],
         ),
-        score_threshold=round(attributes["score_threshold"], 6),
-        background_class=attributes["background_label"],
+        score_threshold=round(given["score_threshold"], 6),
+        background_class=given["background_label"],
     )
 
 
@@ -110,13 +105,3 @@ def cut_nms(model: onnx.ModelProto) -> onnx.ModelProto:
         initializer=[tensor for tensor in graph.initializer if tensor.name in used],
     )
     return helper.make_model(cut, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def _operations(content: Any) -> Iterator[dict[str, Any]]:
-    """All operations of a Paddle program: its regions hold blocks, which hold operations, which may hold regions."""
-    regions = list(content.get("program", {}).get("regions", [])) if isinstance(content, dict) else []
-    while regions:
-        for block in regions.pop().get("blocks", []):
-            for op in block.get("ops", []):
-                yield op
-                regions.extend(op.get("regions", []))

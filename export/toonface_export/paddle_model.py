@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,13 @@ from typing import Any
 import yaml
 
 from toonface_contract.errors import ExportError
+from toonface_export.paddle_parameters import check_parameters
+from toonface_export.paddle_program import parameter_shapes, read_program, with_single_precision_lists
+from toonface_export.paddle_run import run_paddle
 
-# The file names that PaddleX's export writes.
+# The file names that PaddleX's export writes; the program of Paddle 2, which Paddle 3 can still write, has another.
 PROGRAM: str = "inference.json"
+LEGACY_PROGRAM: str = "inference.pdmodel"
 PARAMETERS: str = "inference.pdiparams"
 SETTINGS: str = "inference.yml"
 
@@ -27,27 +33,24 @@ class PaddleModel:
         name: `Global.model_name` of its inference.yml, such as `MobileFaceNet`.
         settings: the whole of inference.yml.
         sha256: hexadecimal SHA-256 of each of its three files, by file name.
+        program: the network's description, in the form of inference.json.
+        parameters: the network's weights, for that program.
+        translation: holds what of these two Paddle 3.2 cannot read as it is; they are gone when it is.
     """
 
     folder: Path
     name: str
     settings: Mapping[str, Any]
     sha256: Mapping[str, str]
-
-    @property
-    def program(self) -> Path:
-        """The network's description, inference.json."""
-        return self.folder / PROGRAM
-
-    @property
-    def parameters(self) -> Path:
-        """The network's weights, inference.pdiparams."""
-        return self.folder / PARAMETERS
+    program: Path
+    parameters: Path
+    translation: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def digest(self) -> str:
         """`sha256:<hex>` over weights and program: it names what the model computes, however it is served."""
-        both = f"{self.sha256[PARAMETERS]}\n{self.sha256[PROGRAM]}\n"
+        program = self.sha256.get(PROGRAM) or self.sha256[LEGACY_PROGRAM]
+        both = f"{self.sha256[PARAMETERS]}\n{program}\n"
         return "sha256:" + hashlib.sha256(both.encode()).hexdigest()
 
 
@@ -55,16 +58,20 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
     """Read and check one inference folder.
 
     Args:
-        folder: holds inference.json, inference.pdiparams and inference.yml.
+        folder: holds inference.json or inference.pdmodel, inference.pdiparams and inference.yml. Of two programs, the
+            first is taken, as PaddleX does.
         known: the model names that can be exported in this place (detectors, or embedders).
         expected: the name that the pipeline file gives, if it does; inference.yml must agree.
 
     Raises:
-        ExportError: a file is missing, empty or not what it should be, or the model is not the one asked for.
+        ExportError: a file is missing, empty, damaged or not what it should be, Paddle cannot read the program, or the
+            model is not the one asked for.
     """
     if not folder.is_dir():
         raise ExportError(f"{folder} is not a folder; model_dir must name what PaddleX's export wrote")
-    _check_files(folder)
+    legacy = (folder / LEGACY_PROGRAM).exists() and not (folder / PROGRAM).exists()
+    files = (SETTINGS, LEGACY_PROGRAM if legacy else PROGRAM, PARAMETERS)
+    _check_files(folder, files)
     settings = _read_settings(folder / SETTINGS)
     name = _model_name(settings, folder / SETTINGS, known)
     if expected is not None and name != expected:
@@ -72,11 +79,26 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
             f"{folder / SETTINGS} says Global.model_name is {name!r}, but the pipeline file asks for {expected!r}; "
             "point model_dir at the right folder or correct model_name"
         )
+    program, parameters, translation = folder / files[1], folder / PARAMETERS, None
+    if legacy:
+        translation = tempfile.TemporaryDirectory(prefix="toonface-")
+        run_paddle(folder, "translate", program, parameters, Path(translation.name) / "inference")
+        program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
+    content = read_program(program)
+    check_parameters(folder / PARAMETERS, parameter_shapes(content))
+    readable = with_single_precision_lists(content)
+    if readable != content:
+        translation = translation or tempfile.TemporaryDirectory(prefix="toonface-")
+        program = Path(translation.name) / PROGRAM
+        program.write_text(json.dumps(readable), encoding="utf-8")
     return PaddleModel(
         folder=folder,
         name=name,
         settings=settings,
-        sha256={file: sha256_of(folder / file) for file in (PROGRAM, PARAMETERS, SETTINGS)},
+        sha256={file: sha256_of(folder / file) for file in files},
+        program=program,
+        parameters=parameters,
+        translation=translation,
     )
 
 
@@ -86,13 +108,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_files(folder: Path) -> None:
-    if (folder / "inference.pdmodel").exists() and not (folder / PROGRAM).exists():
-        raise ExportError(
-            f"{folder} holds inference.pdmodel, the format of Paddle 2, and no {PROGRAM}; "
-            "export the model again with PaddleX 3 on Paddle 3"
-        )
-    for file in (SETTINGS, PROGRAM, PARAMETERS):
+def _check_files(folder: Path, files: Sequence[str]) -> None:
+    for file in files:
         path = folder / file
         if not path.is_file():
             raise ExportError(f"{path} is missing; an inference folder holds {PROGRAM}, {PARAMETERS} and {SETTINGS}")

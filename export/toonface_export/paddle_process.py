@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,11 @@ import onnx
 from numpy.typing import NDArray
 
 from toonface_contract.errors import ExportError
+from toonface_export.convertible import make_convertible
 from toonface_export.paddle_model import PaddleModel
-
-# Lines of Paddle's own output to quote when it fails.
-_TAIL = 12
+from toonface_export.paddle_program import read_program
+from toonface_export.paddle_run import run_paddle
+from toonface_export.prior_boxes import compute_prior_boxes
 
 
 def convert_to_onnx(model: PaddleModel) -> onnx.ModelProto:
@@ -25,12 +25,17 @@ def convert_to_onnx(model: PaddleModel) -> onnx.ModelProto:
     Raises:
         ExportError: Paddle or paddle2onnx refused the model, or crashed on it.
     """
+    content, priors = make_convertible(read_program(model.program))
     with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
-        output = Path(scratch) / "model.onnx"
-        _run(model, "to_onnx", str(output))
+        program, output = Path(scratch) / "inference.json", Path(scratch) / "model.onnx"
+        program.write_text(json.dumps(content), encoding="utf-8")
+        run_paddle(model.folder, "to_onnx", program, model.parameters, output)
         if not output.is_file():
             raise ExportError(f"paddle2onnx wrote nothing for {model.folder}")
-        return onnx.load(output)
+        converted = onnx.load(output)
+    for each in priors:
+        converted = compute_prior_boxes(converted, each)
+    return converted
 
 
 def paddle_outputs(
@@ -49,16 +54,7 @@ def paddle_outputs(
         inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
         with inputs.open("wb") as file:
             np.savez(file, **{f"{run}/{name}": array for run, feed in enumerate(feeds) for name, array in feed.items()})
-        _run(model, "infer", str(inputs), str(outputs))
+        run_paddle(model.folder, "infer", model.program, model.parameters, inputs, outputs)
         with np.load(outputs) as results:
             positions = 1 + max(int(key.split("/")[1]) for key in results)
             return [[results[f"{run}/{position}"] for position in range(positions)] for run in range(len(feeds))]
-
-
-def _run(model: PaddleModel, job: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", "toonface_export.paddle_worker", job]
-    command += [str(model.program), str(model.parameters), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603  (our own module)
-    if done.returncode != 0:
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL:])
-        raise ExportError(f"Paddle failed on {model.folder} ({job}, exit code {done.returncode}):\n{said}")

@@ -8,7 +8,10 @@ failure into an error.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +60,36 @@ def infer(program: str, parameters: str, inputs: str, outputs: str) -> None:
         np.savez(file, **results)
 
 
+def translate(program: str, parameters: str, prefix: str) -> None:
+    """Write a program of Paddle 2 (.pdmodel) in Paddle 3's form, as `<prefix>.json` and `<prefix>.pdiparams`.
+
+    Paddle 3 does the same by itself whenever it runs such a program.
+    """
+    from paddle.base.executor import global_scope
+
+    paddle: Any = import_module("paddle")
+    paddle.enable_static()
+    executor = paddle.static.Executor(paddle.CPUPlace())
+    with paddle.pir_utils.OldIrGuard():
+        legacy, *_ = paddle.static.load_inference_model(
+            str(Path(program).with_suffix("")), executor, model_filename=program, params_filename=parameters
+        )
+    translated = paddle.pir.translate_to_pir(legacy.desc)
+    operations = translated.global_block().ops
+    weights = [operation.result(0) for operation in operations if operation.name() == "builtin.parameter"]
+    paddle.base.libpaddle.pir.create_loaded_parameter(weights, global_scope(), executor._default_executor)
+    inputs = [result for operation in operations if operation.name() == "pd_op.feed" for result in operation.results()]
+    outputs = [
+        source
+        for operation in operations
+        if operation.name() == "pd_op.fetch"
+        for source in operation.operands_source()
+    ]
+    with paddle.pir_utils.IrGuard():
+        paddle.static.save_inference_model(prefix, inputs, outputs, executor, program=translated)
+
+
+_JOBS: dict[str, Callable[..., None]] = {"to_onnx": to_onnx, "infer": infer, "translate": translate}
+
 if __name__ == "__main__":
-    job, *arguments = sys.argv[1:]
-    if job == "to_onnx":
-        to_onnx(*arguments)
-    else:
-        infer(*arguments)
+    _JOBS[sys.argv[1]](*sys.argv[2:])

@@ -244,7 +244,7 @@ def test_where_things_are_kept_by_default(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_mirror_must_be_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert make_place(mirror="https://mirror.example/paddlex/").address == "https://mirror.example/paddlex"
-    monkeypatch.setenv("TOONFACE_MIRROR", "ftp://mirror.example")
-    with pytest.raises(FetchError, match="mirror 'ftp://mirror.example' is no address"):
+    assert make_place(mirror="http://127.0.0.1:1/paddlex/").address == "http://127.0.0.1:1/paddlex"
+    monkeypatch.setenv("TOONFACE_MIRROR", "ftp://127.0.0.1")
+    with pytest.raises(FetchError, match="mirror 'ftp://127.0.0.1' is no address"):
         make_place()

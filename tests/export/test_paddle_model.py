@@ -1,3 +1,5 @@
+import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,10 @@ def test_the_digest_names_weights_and_program_but_not_the_settings(embedder_fold
     with (embedder_folder / SETTINGS).open("a") as file:
         file.write("# a remark\n")
     assert digest() == first
-    for name in (PARAMETERS, PROGRAM):
-        with (embedder_folder / name).open("ab") as file:
-            file.write(b" ")
+    changed = {PARAMETERS: (embedder_folder / PARAMETERS).read_bytes()[:-4] + struct.pack("<f", 0.5)}
+    changed[PROGRAM] = (embedder_folder / PROGRAM).read_bytes() + b" "
+    for name, content in changed.items():
+        (embedder_folder / name).write_bytes(content)
         assert digest() != first
         first = digest()
 
@@ -49,9 +52,29 @@ def test_an_empty_file_is_named(detector_folder: Path, name: str) -> None:
         read_paddle_model(detector_folder, known=DETECTORS)
 
 
-def test_the_format_of_paddle_2_is_named(detector_folder: Path) -> None:
-    (detector_folder / PROGRAM).rename(detector_folder / "inference.pdmodel")
-    with pytest.raises(ExportError, match=r"inference.pdmodel, the format of Paddle 2"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a program of Paddle"),
+        ('{"program": {}}', "is not a program of Paddle"),
+        ('{"base_code": {"magic": "pir", "version": 3}}', "is not a program of Paddle"),
+    ],
+)
+def test_what_is_no_program_is_refused(detector_folder: Path, content: str, message: str) -> None:
+    (detector_folder / PROGRAM).write_text(content)
+    with pytest.raises(ExportError, match=message):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+@pytest.mark.parametrize("version", [0, 5, None])
+def test_a_program_of_an_unknown_paddle_says_which_are_known(detector_folder: Path, version: int | None) -> None:
+    program = json.loads((detector_folder / PROGRAM).read_text())
+    program["base_code"]["version"] = version
+    (detector_folder / PROGRAM).write_text(json.dumps(program))
+    with pytest.raises(
+        ExportError, match=rf"of format {version}, .* known are the formats 1 to 4, of Paddle 3.0 to 3.3"
+    ):
         read_paddle_model(detector_folder, known=DETECTORS)
 
 

@@ -1,5 +1,6 @@
 """Paddle as the judge: what it converts, what it answers, and graphs that differ from it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from toonface_contract.errors import ExportError
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.nms import read_nms
 from toonface_export.paddle_model import PROGRAM, read_paddle_model
-from toonface_export.paddle_process import convert_to_onnx, paddle_outputs
+from toonface_export.paddle_process import convert_to_onnx
 from toonface_export.parity import BOUNDS, check_detector, check_embedder
 from toonface_export.preprocessing import detector_preprocessing, embedder_normalisation
 
@@ -77,15 +78,13 @@ def test_an_embedder_with_other_weights_is_refused(exported: Exported, factor: f
 
 
 def test_a_program_that_paddle_cannot_read_is_quoted(embedder_folder: Path) -> None:
-    (embedder_folder / PROGRAM).write_text('{"base_code": {}, "program": {}}')
+    program = json.loads((embedder_folder / PROGRAM).read_text())
+    for operation in program["program"]["regions"][0]["blocks"][0]["ops"]:
+        if operation["#"] == "1.prelu":
+            operation["#"] = "1.no_such_operation"
+    (embedder_folder / PROGRAM).write_text(json.dumps(program))
     model = read_paddle_model(embedder_folder, known=EMBEDDERS)
-    with pytest.raises(ExportError, match=rf"Paddle failed on {embedder_folder} \(to_onnx, exit code "):
+    with pytest.raises(
+        ExportError, match=rf"(?s)Paddle failed on {embedder_folder} \(to_onnx, exit code .*unsupported operators"
+    ):
         convert_to_onnx(model)
-
-
-def test_weights_that_were_cut_short_are_refused(embedder_folder: Path) -> None:
-    weights = embedder_folder / "inference.pdiparams"
-    weights.write_bytes(weights.read_bytes()[:10_000])
-    model = read_paddle_model(embedder_folder, known=EMBEDDERS)
-    with pytest.raises(ExportError, match="Paddle failed on"):
-        paddle_outputs(model, [{"x": np.zeros((1, 3, 112, 112), np.float32)}])
