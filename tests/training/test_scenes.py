@@ -4,7 +4,8 @@ import pytest
 from toonface_training.cartoon.backgrounds import gradient
 from toonface_training.cartoon.face_box import Box
 from toonface_training.cartoon.identity import Identity, draw_identity
-from toonface_training.cartoon.scenes import Pose, Scene, group_scene, portrait
+from toonface_training.cartoon.placing import Pose
+from toonface_training.cartoon.scenes import Scene, group_scene, portrait
 
 # Styles whose one measured box needs no rendering, or little: the tests stay quick.
 CAST = [draw_identity(style, 900_000 + seed) for seed in range(3) for style in ("dylan", "pixel-art", "adventurer")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from toonface_training.cartoon.styles import STYLES, CartoonStyle, definition
 
 # Percent; the styles' own probabilities of beards and glasses are so low that few characters would have any.
 _LEAST_PROBABILITY = 15
-# Seeds tried for each character wanted, before a style counts as exhausted.
+# Seeds tried for each character wanted, and seeds in a row that give none, before a style counts as exhausted.
 _TRIES = 60
+_FRUITLESS = 5000
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ def vary(identity: Identity, lots: np.random.Generator) -> dict[str, Any]:
     return options
 
 
-def choose_identities(
+def find_identities(
     style_name: str, count: int, *, first_seed: int, apart: int = 2, avoid: Iterable[Identity] = ()
 ) -> list[Identity]:
-    """The first `count` characters from `first_seed` up that can be told apart.
+    """The first `count` characters from `first_seed` up that can be told apart; fewer where the style has not so many.
 
     Args:
         style_name: one of `STYLES`.
@@ -121,25 +123,66 @@ def choose_identities(
         first_seed: the first seed to try.
         apart: in how many traits each must differ from every other, and from each of `avoid`.
         avoid: characters of the same style to keep away from.
+    """
+    chosen: list[Identity] = []
+    taken = _Taken(avoid, apart)
+    fruitless = 0
+    for seed in range(first_seed, first_seed + _TRIES * count):
+        if len(chosen) == count or fruitless == _FRUITLESS:
+            break
+        candidate = draw_identity(style_name, seed)
+        fruitless += 1
+        if not taken.is_near(candidate):
+            chosen.append(candidate)
+            taken.add(candidate)
+            fruitless = 0
+    return chosen
+
+
+def choose_identities(
+    style_name: str, count: int, *, first_seed: int, apart: int = 2, avoid: Iterable[Identity] = ()
+) -> list[Identity]:
+    """What `find_identities` finds, all `count` of them.
 
     Raises:
         ValueError: the style has not so many.
     """
-    chosen: list[Identity] = []
-    others: list[Identity] = list(avoid)
-    for seed in range(first_seed, first_seed + _TRIES * count):
-        if len(chosen) == count:
-            break
-        candidate = draw_identity(style_name, seed)
-        if all(candidate.differences(other) >= apart for other in others):
-            chosen.append(candidate)
-            others.append(candidate)
+    chosen = find_identities(style_name, count, first_seed=first_seed, apart=apart, avoid=avoid)
     if len(chosen) < count:
         raise ValueError(
             f"style {style_name} gives {len(chosen)} characters that differ in {apart} traits, not {count}; "
             "ask for fewer, or for characters less far apart"
         )
     return chosen
+
+
+class _Taken:
+    """Characters that others must differ from, found without comparing each with each."""
+
+    def __init__(self, identities: Iterable[Identity], apart: int) -> None:
+        self._identities = list(identities)
+        self._spare = apart - 1
+        # For each choice of traits that was ever asked about, what the characters have there.
+        self._seen: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}
+
+    def add(self, identity: Identity) -> None:
+        self._identities.append(identity)
+        for traits, values in self._seen.items():
+            values.add(_values(identity, traits))
+
+    def is_near(self, identity: Identity) -> bool:
+        """Whether it is like another in all its traits but `apart - 1` or fewer."""
+        names = tuple(identity.traits)
+        return any(self._has_like(identity, traits) for traits in combinations(names, max(len(names) - self._spare, 0)))
+
+    def _has_like(self, identity: Identity, traits: tuple[str, ...]) -> bool:
+        if traits not in self._seen:
+            self._seen[traits] = {_values(other, traits) for other in self._identities}
+        return _values(identity, traits) in self._seen[traits]
+
+
+def _values(identity: Identity, traits: tuple[str, ...]) -> tuple[str | None, ...]:
+    return tuple(identity.traits.get(trait) for trait in traits)
 
 
 def _pick(lots: np.random.RandomState, values: Sequence[str]) -> str:

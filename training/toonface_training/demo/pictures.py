@@ -13,7 +13,8 @@ from PIL import Image
 
 from toonface_training.cartoon import backgrounds
 from toonface_training.cartoon.identity import Identity
-from toonface_training.cartoon.scenes import Pixels, Scene, group_scene, light, paste_thing, portrait
+from toonface_training.cartoon.placing import Pixels
+from toonface_training.cartoon.scenes import Scene, group_scene, light, paste_thing, portrait
 from toonface_training.demo.cast import Cast
 
 GALLERY_LIST = "gallery/gallery.txt"

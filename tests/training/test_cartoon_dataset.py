@@ -1,0 +1,244 @@
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from toonface_client.cli import main
+from toonface_training.cartoon.crowd import LEAST_VISIBLE
+from toonface_training.cartoon.identity import draw_identity
+from toonface_training.cartoon.styles import STYLES
+from toonface_training.dataset.generate import generate
+from toonface_training.dataset.plan import PARTS, STRANGER
+from toonface_training.dataset.roster import choose_roster
+from toonface_training.dataset.settings import CartoonSettings
+from toonface_training.demo.cast import choose_cast
+
+# Seen are two styles whose faces need no measuring; unseen characters are of the next ones in turn.
+UNSEEN = ("avataaars", *(style for style in STYLES if style not in ("dylan", "pixel-art", "avataaars")))
+SIZES = {
+    "seed": 3,
+    "identities": 4,
+    "pictures": 5,
+    "drawings": 2,
+    "validation_identities": 4,
+    "unseen_validation_identities": 2,
+    "pairs": 12,
+    "test_identities": 4,
+    "unseen_identities": 2,
+    "strangers": 2,
+    "probes": 2,
+    "scenes": 103,
+    "validation_scenes": 4,
+    "test_scenes": 4,
+}
+SMALL = CartoonSettings(unseen_styles=UNSEEN, **SIZES)
+
+
+def cartoon(output: Path, **other: object) -> Result:
+    options = {**SIZES, "unseen-styles": ",".join(UNSEEN), **other}
+    arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return CliRunner().invoke(main, ["dataset", "cartoon", str(output), *arguments])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set, made by the command in two processes."""
+    folder = tmp_path_factory.mktemp("cartoon") / "set"
+    result = cartoon(folder, processes=2)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def annotations(made: Path, split: str) -> dict[str, list[dict[str, object]]]:
+    return json.loads((made / f"detection/annotations/instance_{split}.json").read_text(encoding="utf-8"))
+
+
+def test_one_process_and_a_run_that_was_stopped_give_the_same_files(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    steps = 0
+
+    class Stopped(Exception):
+        pass
+
+    def stop() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        generate(folder, SMALL, tuple(PARTS), 1, done=stop)
+    assert not (folder / "dataset.json").exists()
+    generate(folder, SMALL, tuple(PARTS), 1)
+    assert digests(folder) == digests(made)
+
+
+def test_no_character_is_in_two_splits_nor_in_the_demo() -> None:
+    roster = choose_roster(CartoonSettings(identities=60, test_identities=33, unseen_identities=9))
+    parts = [
+        roster.train,
+        roster.validation,
+        roster.test,
+        roster.test_strangers,
+        roster.unseen,
+        roster.unseen_strangers,
+        roster.unseen_validation,
+    ]
+    everybody = [draw_identity(*name) for part in parts for name in part]
+    cast = choose_cast(0)
+    everybody += [*cast.named.values(), cast.stranger]
+    for number, identity in enumerate(everybody):
+        for other in everybody[:number]:
+            assert identity.style is not other.style or identity.differences(other) >= 2
+    styles = {style for part in parts[:4] for style, _ in part}
+    assert styles.isdisjoint({"micah", "personas", "croodles"})
+    assert {style for part in parts[4:] for style, _ in part} == {"micah", "personas", "croodles"}
+
+
+def test_the_test_characters_do_not_depend_on_how_many_are_trained_on() -> None:
+    few, many = (choose_roster(CartoonSettings(identities=count)) for count in (22, 110))
+    assert few.test == many.test
+    assert few.validation == many.validation
+
+
+def test_coco_files_say_where_every_face_is(made: Path) -> None:
+    image_ids, annotation_ids = [], []
+    for split, scenes in (("train", 103), ("val", 4), ("test", 4), ("unseen", 4)):
+        content = annotations(made, split)
+        sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+        assert len(sizes) == scenes
+        image_ids += list(sizes)
+        annotation_ids += [face["id"] for face in content["annotations"]]
+        for image in content["images"]:
+            with Image.open(made / "detection/images" / image["file_name"]) as picture:
+                assert picture.size == sizes[image["id"]]
+                assert 320 <= max(picture.size) <= 480
+        for face in content["annotations"]:
+            x, y, width, height = face["bbox"]
+            across, down = sizes[face["image_id"]]
+            assert 0 <= x < x + width <= across + 0.01
+            assert 0 <= y < y + height <= down + 0.01
+            assert face["visible"] >= LEAST_VISIBLE
+            assert len(face["keypoints"]) == 15
+    assert len(set(image_ids)) == len(image_ids)
+    assert len(set(annotation_ids)) == len(annotation_ids)
+    counts = Counter(face["image_id"] for face in annotations(made, "train")["annotations"])
+    assert max(counts.values()) >= 4
+    assert len(counts) < 103  # some scenes have no face
+
+
+def test_landmarks_are_in_the_viewers_order(made: Path) -> None:
+    for face in annotations(made, "train")["annotations"]:
+        left_eye, right_eye, nose, left_mouth, right_mouth = np.reshape(face["keypoints"], (5, 3))[:, :2]
+        assert left_eye[0] < right_eye[0]
+        assert left_mouth[0] < right_mouth[0]
+        assert (left_eye + right_eye)[1] < (left_mouth + right_mouth)[1]
+
+
+def test_label_list_names_every_crop_and_counts_from_zero(made: Path) -> None:
+    train = made / "feature/train"
+    lines = [line.split(" ") for line in (train / "label.txt").read_text().splitlines()]
+    assert Counter(number for _, number in lines) == {str(number): 5 for number in range(4)}
+    assert sorted(path for path, _ in lines) == sorted(str(p.relative_to(train)) for p in train.glob("images/*/*.jpg"))
+
+
+def test_every_crop_is_the_box_in_its_context(made: Path) -> None:
+    train = made / "feature/train"
+    for line in (train / "boxes.txt").read_text().splitlines():
+        path, *numbers = line.split(" ")
+        x1, y1, x2, y2 = (int(float(number)) for number in numbers)
+        with Image.open(train / path) as crop, Image.open(train / path.replace("images/", "context/", 1)) as context:
+            assert crop.size == (x2 - x1, y2 - y1)
+            assert x1 > 0.15 * crop.width
+            assert context.width - x2 > 0.15 * crop.width
+            cut = np.asarray(context, dtype=int)[y1:y2, x1:x2]
+            assert np.abs(cut - np.asarray(crop, dtype=int)).mean() < 8  # both were compressed
+
+
+@pytest.mark.parametrize("file", ["pair_label.txt", "pair_label_unseen.txt"])
+def test_pairs_are_half_of_one_character_and_half_of_two(made: Path, file: str) -> None:
+    pairs = [line.split(" ") for line in (made / "feature/val" / file).read_text().splitlines()]
+    assert len(pairs) == 12
+    for left, right, same in pairs:
+        assert (made / "feature/val" / left).exists()
+        assert (made / "feature/val" / right).exists()
+        assert left != right
+        assert (Path(left).parent == Path(right).parent) is (same == "1")
+    assert Counter(same for *_, same in pairs) == {"0": 6, "1": 6}
+
+
+@pytest.mark.parametrize(("part", "members"), [("seen", 4), ("unseen", 2)])
+def test_galleries_have_probes_of_members_and_strangers(made: Path, part: str, members: int) -> None:
+    folder = made / "gallery" / part
+
+    def labels(file: str) -> Counter[str]:
+        lines = [line.split(" ") for line in (folder / file).read_text().splitlines()]
+        assert all((folder / path).exists() for path, _ in lines)
+        return Counter(label for _, label in lines)
+
+    enrolled = labels("gallery.txt")
+    assert len(enrolled) == members
+    assert set(enrolled.values()) == {1}
+    assert labels("gallery_3.txt") == dict.fromkeys(enrolled, 3)
+    for file in ("probe.txt", "probe_turned.txt"):
+        assert labels(file) == dict.fromkeys(enrolled, 2) | {STRANGER: 4}
+
+
+def test_scenes_to_test_with_show_the_gallerys_characters_and_strangers(made: Path) -> None:
+    roster = choose_roster(SMALL)
+    known = {f"{style}-{seed}" for style, seed in (*roster.test, *roster.test_strangers)}
+    faces = annotations(made, "test")["annotations"]
+    assert faces
+    assert {face["character"] for face in faces} <= known
+
+
+def test_credits_name_every_style(made: Path) -> None:
+    page = (made / "CREDITS.md").read_text(encoding="utf-8")
+    assert all(f"| {style} | [" in page for style in STYLES)
+
+
+def test_a_folder_that_holds_something_is_refused(made: Path, tmp_path: Path) -> None:
+    result = cartoon(made)
+    assert result.exit_code == 1
+    assert "is not empty; name a new folder" in result.output
+    (tmp_path / "note.txt").write_text("mine")
+    assert "is not empty" in cartoon(tmp_path).output
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_begun_set_is_not_finished_with_other_options(made: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "set"
+    (begun / ".unfinished").mkdir(parents=True)
+    shutil.copy(made / "dataset.json", begun / ".unfinished")
+    result = cartoon(begun, scenes=7)
+    assert result.exit_code == 1
+    assert "with scenes 103 (now 7)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unseen-styles": "manga"}, "unknown style manga; there are lorelei, notionists"),
+        ({"unseen-styles": ",".join(STYLES)}, "some styles must be unseen and some seen"),
+        (
+            {"unseen-styles": ",".join(style for style in STYLES if style != "dylan"), "identities": 1000},
+            "the styles dylan give",
+        ),
+    ],
+)
+def test_impossible_settings_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    result = cartoon(tmp_path / "set", **options)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not (tmp_path / "set").exists()

@@ -1,0 +1,101 @@
+"""The command `toonface dataset`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from toonface_contract.errors import ConfigError
+from toonface_training.dataset.generate import generate
+from toonface_training.dataset.plan import PARTS
+from toonface_training.dataset.settings import UNSEEN_STYLES, CartoonSettings
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_SIZES = {name: field.default for name, field in CartoonSettings.model_fields.items()}
+
+
+def _size(name: str, text: str, least: int = 1) -> Callable[[_Function], _Function]:
+    option = f"--{name.replace('_', '-')}"
+    return click.option(option, type=click.IntRange(min=least), default=_SIZES[name], show_default=True, help=text)
+
+
+@click.group()
+def dataset() -> None:
+    """Make, check, convert and split data sets, in the layouts of PaddleX.
+
+    \b
+      toonface dataset cartoon build/cartoon --seed 1
+      toonface dataset check build/cartoon/detection
+      toonface dataset check build/cartoon/feature
+    """
+
+
+@dataset.command()
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@_size("seed", "Another seed, other characters and other pictures.", 0)
+@_size("identities", "Characters to train on, over all seen styles.", 2)
+@_size("pictures", "Crops of each of them.")
+@_size("drawings", "Drawings (expression, clothes) of each character; its pictures share them.")
+@_size("validation_identities", "Other characters, for the pairs and scenes that training watches.", 2)
+@_size("unseen_validation_identities", "Likewise, of unseen styles.", 2)
+@_size("pairs", "Pairs of crops to watch, half of them of one character; and as many of unseen styles.", 2)
+@_size("test_identities", "Other characters again, in the gallery.", 2)
+@_size("unseen_identities", "Characters of unseen styles, in a gallery of their own.", 2)
+@_size("strangers", "Characters who are in probes and scenes, but in no gallery; as many of unseen styles.", 0)
+@_size("probes", "Crops of each character to recognise, upright; and as many turned by up to 30 degrees.")
+@_size("scenes", "Scenes to train the detector on.")
+@_size("validation_scenes", "Scenes for training to watch.")
+@_size("test_scenes", "Scenes of the gallery's characters; and as many of unseen styles.")
+@click.option(
+    "--unseen-styles",
+    default=",".join(UNSEEN_STYLES),
+    show_default=True,
+    help="Styles that nothing is trained on, with commas between them.",
+)
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this part; repeatable.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="one for each core",
+    help="How many work at a time. The files are the same for any number.",
+)
+def cartoon(output: Path, parts: tuple[str, ...], unseen_styles: str, processes: int, **sizes: int) -> None:
+    """Draw a data set of cartoon characters into the new folder OUTPUT.
+
+    A character is fixed by its style, hair, skin, shape of face, colours and what it wears on its head; its pictures
+    differ in expression, clothes, pose, size, turn, light, blur, background, what is in front of it, and JPEG quality.
+    No character is in two splits; three styles are in none that is trained on. The same options give the same files.
+    A run that was stopped goes on when it is repeated.
+
+    \b
+    OUTPUT/detection   COCO: annotations/instance_{train,val,test,unseen}.json, images/
+    OUTPUT/feature     train/label.txt, val/pair_label.txt
+    OUTPUT/gallery     seen/ and unseen/: gallery.txt, probe.txt, probe_turned.txt
+    OUTPUT/CREDITS.md  who drew the styles, under which licence
+    """
+    try:
+        settings = CartoonSettings(unseen_styles=tuple(unseen_styles.split(",")), **sizes)
+    except ValidationError as error:
+        raise ConfigError("; ".join(str(each["msg"]) for each in error.errors())) from error
+    began = time.monotonic()
+    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drawing", total=None)
+        generate(
+            output,
+            settings,
+            parts or tuple(PARTS),
+            processes,
+            start=lambda jobs: bar.update(task, total=jobs),
+            done=lambda: bar.advance(task),
+        )
+    click.echo(f"drew {output} in {time.monotonic() - began:.0f} s")

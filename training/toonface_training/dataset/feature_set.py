@@ -1,0 +1,149 @@
+"""The feature set: plain face crops by character to train on, and pairs to watch the training with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toonface_training.cartoon.camera import encoded
+from toonface_training.cartoon.closeup import Closeup, closeup
+from toonface_training.cartoon.crowd import any_angle
+from toonface_training.cartoon.face_box import Box
+from toonface_training.cartoon.sprites import draw_character
+from toonface_training.dataset.roster import Name, character, label
+
+# A little larger than the largest face of a closeup.
+_DRAWN_SIDE = 144.0
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How some pictures of a character are taken.
+
+    Attributes:
+        kind: in the file names.
+        count: how many.
+        turned: the most degrees to either side; None for the angles of scenes.
+        severity: of what the camera does.
+        shifted: the most by which each edge of the box is moved, as a detector's would be, in parts of its side.
+        with_context: whether what is around the crop is stored too.
+    """
+
+    kind: str
+    count: int
+    turned: float | None
+    severity: float
+    shifted: float = 0.0
+    with_context: bool = False
+
+
+@dataclass(frozen=True)
+class CharacterJob:
+    """Draws the pictures of one character.
+
+    Attributes:
+        folder: under that of the data set.
+        who: the character.
+        seed: of the data set.
+        drawings: how many expressions are drawn.
+        shots: the pictures.
+    """
+
+    folder: str
+    who: Name
+    seed: int
+    drawings: int
+    shots: tuple[Shot, ...]
+
+    @property
+    def name(self) -> str:
+        """As the record is called."""
+        return f"faces-{self.folder.replace('/', '-')}-{label(self.who)}"
+
+    def run(self, folder: Path) -> dict[str, list[dict[str, Any]]]:
+        """Write the pictures under the data set's folder.
+
+        Returns:
+            By kind of shot, `path` and `angle` of each picture; with a context, the `box` in it.
+        """
+        style, number = self.who
+        # The letters of the style, so that equal seeds of two styles give other pictures.
+        lots = np.random.default_rng([self.seed, 5, number, *style.encode()])
+        drawn = [draw_character(character(self.who), _DRAWN_SIDE, lots) for _ in range(self.drawings)]
+        record: dict[str, list[dict[str, Any]]] = {}
+        taken = 0
+        for shot in self.shots:
+            entries = record.setdefault(shot.kind, [])
+            for picture in range(shot.count):
+                angle = any_angle(lots) if shot.turned is None else float(lots.uniform(-shot.turned, shot.turned))
+                taking = closeup(drawn[taken % len(drawn)], angle, lots, shot.severity)
+                taken += 1
+                path = f"images/{label(self.who)}/{label(self.who)}_{shot.kind}_{picture:03d}.jpg"
+                entries.append({"path": path, "angle": round(angle, 1)} | self._write(folder, path, taking, shot, lots))
+        return record
+
+    def _write(
+        self, folder: Path, path: str, taking: Closeup, shot: Shot, lots: np.random.Generator
+    ) -> dict[str, list[float]]:
+        box = taking.shifted_box(shot.shifted, lots) if shot.shifted else taking.box
+        # Rounded before it is cut, so that the list and the crop agree.
+        box = Box(*(round(edge, 2) for edge in (box.x1, box.y1, box.x2, box.y2)))
+        _write(folder / self.folder / path, encoded(taking.crop(box), _JPEG_QUALITY))
+        if not shot.with_context:
+            return {}
+        _write(folder / self.folder / context_path(path), encoded(taking.context, _JPEG_QUALITY))
+        return {"box": [box.x1, box.y1, box.x2, box.y2]}
+
+
+def context_path(path: str) -> str:
+    """Where the surroundings of a crop are stored, under the folder of its list."""
+    return path.replace("images/", "context/", 1)
+
+
+def label_list(records: Sequence[Mapping[str, Any]]) -> str:
+    """PaddleX's `label.txt`: `path id` a line; ids count from 0 in the order of the characters."""
+    lines = (f"{entry['path']} {number}\n" for number, record in enumerate(records) for entry in record["picture"])
+    return "".join(lines)
+
+
+def box_list(records: Sequence[Mapping[str, Any]]) -> str:
+    """`boxes.txt`: `path x1 y1 x2 y2` a line, the box of each crop in the picture of its surroundings."""
+    lines = (
+        f"{entry['path']} {' '.join(f'{value:.2f}' for value in entry['box'])}\n"
+        for record in records
+        for entry in record["picture"]
+    )
+    return "".join(lines)
+
+
+def pair_list(characters: Sequence[Name], records: Sequence[Mapping[str, Any]], pairs: int, seed: int) -> str:
+    """PaddleX's `pair_label.txt`: `left right 0|1` a line, in turn a pair of one character and one of two.
+
+    Of the pairs of two, every other one is of two characters of one style.
+    """
+    lots = np.random.default_rng([seed, 6])
+    paths = [[entry["path"] for entry in record["picture"]] for record in records]
+    by_style: dict[str, list[int]] = {}
+    for number, (style, _) in enumerate(characters):
+        by_style.setdefault(style, []).append(number)
+    lines = []
+    for number in range(pairs):
+        first = int(lots.integers(len(paths)))
+        if number % 2 == 0:
+            left, right = lots.choice(paths[first], 2, replace=False)
+        else:
+            alike = [other for other in by_style[characters[first][0]] if other != first]
+            others = alike if number % 4 == 1 and alike else [other for other in range(len(paths)) if other != first]
+            left, right = lots.choice(paths[first]), lots.choice(paths[int(lots.choice(others))])
+        lines.append(f"{left} {right} {1 - number % 2}\n")
+    return "".join(lines)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

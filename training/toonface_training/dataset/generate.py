@@ -1,0 +1,89 @@
+"""Makes a whole cartoon data set: `detection/`, `feature/`, `gallery/`, and who drew the styles."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from toonface_contract.errors import ConfigError
+from toonface_training.cartoon import backgrounds
+from toonface_training.cartoon.credits import credits_table
+from toonface_training.dataset.jobs import run_jobs, write_atomically
+from toonface_training.dataset.plan import PARTS
+from toonface_training.dataset.roster import choose_roster
+from toonface_training.dataset.settings import CartoonSettings
+
+SETTINGS = "dataset.json"
+_UNFINISHED = ".unfinished"
+_CREDITS = """\
+# Credits
+
+The characters and backgrounds of this data set are drawn with [DiceBear](https://www.dicebear.com) from these styles.
+Parts and colours were combined by lot; the drawings were scaled, stretched, turned, mirrored, lit, blurred and put
+together into pictures by toonface.
+
+"""
+
+
+def generate(
+    output: Path,
+    settings: CartoonSettings,
+    parts: Sequence[str],
+    processes: int,
+    start: Callable[[int], None] = lambda jobs: None,
+    done: Callable[[], None] = lambda: None,
+) -> None:
+    """Make a data set in `output`; where an earlier run of the same settings was stopped, go on.
+
+    Args:
+        output: an empty folder, or none, or one in which an earlier run was stopped.
+        settings: what the data set shall hold.
+        parts: which of `PARTS` to make.
+        processes: how many work at a time; the files are the same for any number.
+        start: is told, before the work starts, how many jobs there are.
+        done: is called after each of them.
+
+    Raises:
+        ConfigError: the folder holds something else, or a style has not so many characters.
+    """
+    unfinished = output / _UNFINISHED
+    wanted = _settings_text(settings, parts)
+    _refuse_other_content(output, wanted)
+    try:
+        roster = choose_roster(settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    write_atomically(unfinished / SETTINGS, wanted)
+    sections = [section for part in parts for section in PARTS[part](roster, settings)]
+    jobs = [job for section in sections for job in section.jobs]
+    start(len(jobs))
+    records = list(run_jobs(jobs, output, unfinished / "records", processes, done))
+    for section in sections:
+        own, records = records[: len(section.jobs)], records[len(section.jobs) :]
+        section.finish(output, own)
+    styles = [*settings.seen_styles, *settings.unseen_styles, *backgrounds.PATTERNS, *backgrounds.OBJECTS]
+    write_atomically(output / "CREDITS.md", _CREDITS + credits_table(styles))
+    write_atomically(output / SETTINGS, wanted)
+    shutil.rmtree(unfinished)
+
+
+def _settings_text(settings: CartoonSettings, parts: Sequence[str]) -> str:
+    return json.dumps({"parts": list(parts)} | settings.model_dump(mode="json"), indent=1) + "\n"
+
+
+def _refuse_other_content(output: Path, wanted: str) -> None:
+    """Only an empty folder will do, or one that an earlier run with the same settings left unfinished."""
+    if not output.exists() or not any(output.iterdir()):
+        return
+    begun = output / _UNFINISHED / SETTINGS
+    if not begun.exists():
+        raise ConfigError(f"{output} is not empty; name a new folder, or remove this one")
+    before, now = json.loads(begun.read_text(encoding="utf-8")), json.loads(wanted)
+    other = [f"{key} {before.get(key)} (now {value})" for key, value in now.items() if before.get(key) != value]
+    if other:
+        raise ConfigError(
+            f"{output} holds the beginning of a data set with {', '.join(other)}; "
+            "repeat those options to finish it, or remove the folder"
+        )

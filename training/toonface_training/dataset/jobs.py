@@ -1,0 +1,76 @@
+"""Runs the jobs of a long work in several processes, and goes on where an earlier run was stopped."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+
+class Job(Protocol):
+    """A part of the work that depends on no other; it can be pickled, and gives the same files whenever it is run."""
+
+    @property
+    def name(self) -> str:
+        """Unlike that of any other job of the work; it can be a file's name."""
+
+    def run(self, folder: Path) -> Any:
+        """Write files into `folder`, and return a record of them that JSON can hold."""
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, records: Path, processes: int, done: Callable[[], None]
+) -> Iterator[Any]:
+    """Run every job that has no record yet, and give the record of each, in the order of `jobs`.
+
+    Args:
+        jobs: what is to do.
+        folder: where they write.
+        records: folder of one file for each job that is done.
+        processes: how many; with 1, all runs in this one.
+        done: called after each job.
+    """
+    records.mkdir(parents=True, exist_ok=True)
+    work = partial(_run_or_recall, folder=folder, records=records)
+    with ExitStack() as stack:
+        if processes > 1:
+            # Not forked: a progress bar's thread may be running.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(processes, context, _one_thread))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            results: Iterator[Any] = pool.map(work, jobs)
+        else:
+            results = map(work, jobs)
+        for record in results:
+            done()
+            yield record
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _run_or_recall(job: Job, *, folder: Path, records: Path) -> Any:
+    kept = records / f"{job.name}.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    record = job.run(folder)
+    write_atomically(kept, json.dumps(record))
+    return record
+
+
+def _one_thread() -> None:
+    """In each process: the processes are the parallel work, OpenCV's threads would only get in their way."""
+    cv2.setNumThreads(1)
