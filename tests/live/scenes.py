@@ -13,7 +13,8 @@ from PIL import Image
 
 from toonface_client import Face, RecognitionResult
 from toonface_training.cartoon.face_box import Box
-from toonface_training.cartoon.scenes import Pixels, SceneFace, group_scene
+from toonface_training.cartoon.placing import Pixels
+from toonface_training.cartoon.scenes import SceneFace, group_scene
 from toonface_training.demo.__main__ import SEED
 from toonface_training.demo.cast import Cast, choose_cast
 
