@@ -90,6 +90,12 @@ class FetchError(ToonfaceError):
     default_code = "fetch_failed"
 
 
+class TrainingError(ToonfaceError):
+    """A model cannot be trained further. Raised on the host, never sent over the wire."""
+
+    default_code = "training_failed"
+
+
 class ServerError(ToonfaceError):
     """The server cannot start or has stopped working. Raised on the host, never sent over the wire."""
 

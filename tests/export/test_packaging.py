@@ -23,11 +23,19 @@ def test_every_top_package_is_where_the_list_says() -> None:
         assert (ROOT / folder / "__init__.py").is_file(), package
 
 
+def packaged(package: str) -> set[Path]:
+    folder = ROOT / SETUPTOOLS["package-dir"][package]
+    return {path for pattern in SETUPTOOLS["package-data"][package] for path in folder.glob(pattern)}
+
+
 def test_the_python_models_are_package_data() -> None:
-    for package, patterns in SETUPTOOLS["package-data"].items():
+    for package in ("toonface_model_repository", "toonface_server"):
         folder = ROOT / SETUPTOOLS["package-dir"][package]
-        packaged = {path for pattern in patterns for path in folder.glob(pattern)}
-        assert packaged == {path for path in folder.rglob("model.py") if path.parent != folder}
+        assert packaged(package) == {path for path in folder.rglob("model.py") if path.parent != folder}
+
+
+def test_the_configurations_of_training_are_package_data() -> None:
+    assert packaged("toonface_training") == set((ROOT / "training").rglob("*.yaml"))
 
 
 def test_the_stages_are_found_as_resources() -> None:

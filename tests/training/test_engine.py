@@ -11,9 +11,9 @@ from toonface_contract.errors import ConfigError
 from toonface_training.batches import DetectionBatch, FeatureBatch
 from toonface_training.fit.arcface import ArcFace
 from toonface_training.fit.engine import Engine, EngineState, Moment, Recipe, make_engine
-from toonface_training.fit.initial import HEAD_WEIGHT, initial_state
+from toonface_training.fit.initial import initial_state
 from toonface_training.networks import build
-from toonface_training.networks.parameters import write_parameters
+from toonface_training.networks.parameters import HEAD_WEIGHT, write_parameters
 
 IDENTITIES = 4
 RECIPES = [

@@ -182,6 +182,8 @@ def test_an_embedder_is_found_in_a_file_with_its_training_head() -> None:
     with_head = {f"backbone.{name}": array for name, array in own.items()} | {"head.weight": np.zeros((128, 7))}
     assert without_head(with_head).keys() == own.keys()
     assert without_head(own).keys() == own.keys()
+    detector = {name: value.numpy() for name, value in build("BlazeFace").state_dict().items()}
+    assert without_head(detector).keys() == detector.keys()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", None])

@@ -27,6 +27,7 @@ _COMMANDS = {
     "status": _Lazy("toonface_client.cli.status", "Say how a server is."),
     "fetch": _Lazy("toonface_export.fetch_cli", "Get PaddleX's models and data sets by name.", "export"),
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
+    "train": _Lazy("toonface_training.fit.cli", "Fine-tune a detector or an embedder.", "training"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
     "evaluate": _Lazy("toonface_training.evaluation.cli", "Measure how good a model is.", "training"),
     "predict": _Lazy("toonface_training.evaluation.predict_cli", "Show what one model makes of pictures.", "training"),

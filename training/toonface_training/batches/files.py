@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from toonface_contract.errors import ConfigError
 
 SCENES, LABELS = "annotations/instance_train.json", "train/label.txt"
+VAL_SCENES, PAIRS = "annotations/instance_val.json", "val/pair_label.txt"
 
 
 @dataclass(frozen=True, eq=False)

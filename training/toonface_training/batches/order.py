@@ -21,6 +21,9 @@ class Share:
     of: int = 1
 
 
+ALONE = Share()
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """Shuffles a dataset anew for each epoch. What does not fill a whole batch is left to the next epoch.
@@ -38,7 +41,7 @@ class Order:
     samples: int
     batch_size: int
     seed: int
-    share: Share = Share()
+    share: Share = ALONE
 
     def __post_init__(self) -> None:
         if not len(self):

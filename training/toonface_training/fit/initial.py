@@ -8,9 +8,14 @@ import numpy as np
 
 from toonface_training.fit.engine import EngineState
 from toonface_training.networks import Embedder, build, model
-from toonface_training.networks.parameters import BACKBONE, Parameters, read_parameters, set_parameters, without_head
-
-HEAD_WEIGHT = "head.weight"
+from toonface_training.networks.parameters import (
+    BACKBONE,
+    HEAD_WEIGHT,
+    Parameters,
+    read_parameters,
+    set_parameters,
+    without_head,
+)
 
 
 def initial_state(name: str, num_classes: int, seed: int, pretrained: Path | None) -> tuple[EngineState, list[str]]:

@@ -16,7 +16,7 @@ Parameters = dict[str, NDArray[Any]]
 
 # PaddleX saves an embedder together with its training head, under these two names.
 BACKBONE = "backbone."
-HEAD = "head."
+HEAD_WEIGHT = "head.weight"
 # Names to quote in a message.
 _QUOTED = 4
 
@@ -52,9 +52,9 @@ def write_parameters(parameters: Mapping[str, Any], path: Path) -> None:
 
 def without_head(parameters: Mapping[str, NDArray[Any]]) -> Parameters:
     """An embedder's own parameters, of a file that holds its training head as well; others are returned as they are."""
-    if not any(name.startswith(BACKBONE) for name in parameters):
+    if not all(name.startswith(BACKBONE) or name == HEAD_WEIGHT for name in parameters):
         return dict(parameters)
-    return {name.removeprefix(BACKBONE): array for name, array in parameters.items() if name.startswith(BACKBONE)}
+    return {name.removeprefix(BACKBONE): array for name, array in parameters.items() if name != HEAD_WEIGHT}
 
 
 def set_parameters(

@@ -1,0 +1,262 @@
+"""Runs: what they leave behind, and that interrupting one changes nothing."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from small_sets import write_detection_set, write_feature_set
+
+from toonface_contract.errors import ConfigError, TrainingError
+from toonface_export.paddle_model import read_paddle_model
+from toonface_training.fit.checkpoints import checkpoints, find_checkpoint, read_checkpoint
+from toonface_training.fit.outputs import KEPT, RESULT
+from toonface_training.fit.reading import read_settings
+from toonface_training.fit.run import train
+
+QUICK = ("Train.image_size=64", "Train.batch_size=4", "Train.warmup_steps=2", "Train.workers=0", "Global.device=cpu")
+
+
+@pytest.fixture(scope="module")
+def detection_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_detection_set(tmp_path_factory.mktemp("detection") / "set", val=2)
+
+
+@pytest.fixture(scope="module")
+def unjudged_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without a validation part, runs take half the time."""
+    folder = write_detection_set(tmp_path_factory.mktemp("unjudged") / "set")
+    (folder / "annotations" / "instance_val.json").unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def feature_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_feature_set(tmp_path_factory.mktemp("feature") / "set")
+
+
+def blazeface(dataset: Path, output: Path, *overrides: str) -> Any:
+    places = (f"Global.dataset_dir={dataset}", f"Global.output={output}")
+    return read_settings("BlazeFace", (*places, *QUICK, *overrides))
+
+
+def run(settings: Any, **options: Any) -> str:
+    """Train in this process; returns what was told."""
+    told = io.StringIO()
+    train(settings, console=Console(file=told, width=200), **options)
+    return told.getvalue()
+
+
+def command(dataset: Path, output: Path, *overrides: str) -> list[str]:
+    settings = (f"Global.dataset_dir={dataset}", f"Global.output={output}", *QUICK, *overrides)
+    options = [option for setting in settings for option in ("-o", setting)]
+    toonface = Path(sys.executable).with_name("toonface")
+    return [str(toonface), "train", "detection", "BlazeFace", *options]
+
+
+def result_of(output: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / RESULT).read_text())
+    return content
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    (left, left_progress), (right, right_progress) = read_checkpoint(one), read_checkpoint(other)
+    assert left_progress.step == right_progress.step
+    for mine, theirs in (
+        (left.parameters, right.parameters),
+        (left.average or {}, right.average or {}),
+        (left.optimizer, right.optimizer),
+    ):
+        assert mine.keys() == theirs.keys()
+        assert [name for name in mine if not np.array_equal(mine[name], theirs[name])] == []
+
+
+def test_a_detector_run_leaves_what_paddlex_leaves(detection_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    told = run(blazeface(detection_set, output, "Train.epochs_iters=3", "Train.ema_decay=0.9", "Train.log_interval=2"))
+    assert "epoch: 2/3, step: 2/3, learning rate: " in told
+    assert "epoch 3: AP " in told
+    result = result_of(output)
+    assert result["done_flag"] is True
+    assert result["model_name"] == "BlazeFace"
+    assert list(result["models"]) == ["last_1", "last_2", "last_3", "best"]
+    named = [path for files in result["models"].values() for key, path in files.items() if key != "score" and path]
+    assert len(named) == 4 * 7
+    assert all((output / path).is_file() for path in [*named, result["config"], result["train_log"]])
+    assert result["models"]["best"]["score"] == max(files["score"] for files in result["models"].values())
+    assert read_paddle_model(output / "best_model" / "inference", known=("BlazeFace",)).name == "BlazeFace"
+    # The configuration that is written is one that trains the same again.
+    again = read_settings(str(output / "config.yaml"))
+    assert again == blazeface(
+        detection_set, output, "Train.epochs_iters=3", "Train.ema_decay=0.9", "Train.log_interval=2"
+    )
+    assert not [path for path in output.rglob(".*")]
+
+
+def test_an_embedder_run_counts_identities_and_judges_by_pairs(feature_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    settings = read_settings(
+        "MobileFaceNet.yaml",
+        (
+            f"Global.dataset_dir={feature_set}",
+            f"Global.output={output}",
+            "Global.device=cpu",
+            "Train.batch_size=6",
+            "Train.epochs_iters=2",
+            "Train.arcmargin_m=0.3",
+            "Train.workers=0",
+        ),
+    )
+    told = run(settings)
+    assert "accuracy: " in told and "epoch 2: acc " in told
+    assert {path.name for path in output.iterdir() if path.is_dir()} == {"epoch_1", "epoch_2", "best_model"}
+    with (output / "epoch_2" / "epoch_2.pdparams").open("rb") as file:
+        parameters = pickle.load(file)  # noqa: S301  (our own)
+    assert parameters["head.weight"].shape == (128, 4)
+    assert "backbone.conv1.conv.weight" in parameters
+    assert 0.5 <= result_of(output)["models"]["best"]["score"] <= 1
+
+
+def test_the_oldest_checkpoints_go_and_the_last_is_the_best_without_a_validation_set(
+    unjudged_set: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    epochs = KEPT + 2
+    told = run(blazeface(unjudged_set, output, f"Train.epochs_iters={epochs}"))
+    assert "not evaluated, for want of a validation set" in told
+    assert [path.name for path in checkpoints(output)][:KEPT] == [str(epoch) for epoch in range(3, epochs + 1)]
+    assert_same_state(output / "best_model", output / str(epochs))
+
+
+def test_killing_or_interrupting_a_run_and_going_on_changes_no_bit(unjudged_set: Path, tmp_path: Path) -> None:
+    dataset = unjudged_set
+    common = ("Train.epochs_iters=8", "Train.ema_decay=0.9", "Train.log_interval=1", "Train.workers=1")
+    through = subprocess.run(
+        command(dataset, tmp_path / "through", *common), capture_output=True, text=True, check=True
+    )
+    assert "error" not in through.stderr
+
+    for name, number in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
+        output = tmp_path / name
+        # Every third epoch is saved: what a kill loses has to be done again.
+        saving = (*common, "Train.save_interval=3")
+        process = subprocess.Popen(command(dataset, output, *saving), stderr=subprocess.PIPE, text=True)
+        _wait_for(output / "train.log", "epoch: 5/8, step: 1/3", process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=300)
+        assert not result_of(output)["done_flag"]
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert f"-o Train.resume_path={output}" in said
+            step = read_checkpoint(find_checkpoint(output))[1].step
+            assert 12 < step < 24
+        else:
+            assert find_checkpoint(output).name == "3"
+        resumed = subprocess.run(
+            command(dataset, output, *saving, f"Train.resume_path={output}"), capture_output=True, text=True, check=True
+        )
+        assert f"resumed from {output}" in resumed.stderr
+        assert "another setting" not in resumed.stderr
+        assert result_of(output)["done_flag"]
+        assert_same_state(tmp_path / "through" / "8", output / "8")
+
+
+def _wait_for(log: Path, text: str, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not log.exists() or text not in log.read_text():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
+        time.sleep(0.02)
+
+
+def test_a_second_run_does_not_overwrite_the_first_unasked(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    settings = blazeface(unjudged_set, output, "Train.epochs_iters=1")
+    run(settings)
+    first = (output / "best_model" / "best_model.pdparams").read_bytes()
+    with pytest.raises(ConfigError, match=r"holds the result of another run.*resume_path.*--force"):
+        run(settings)
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=2", "Train.seed=1"), force=True)
+    assert {path.name for path in checkpoints(output)} == {"1", "2", "best_model"}
+    assert (output / "best_model" / "best_model.pdparams").read_bytes() != first
+
+
+def test_resuming_tells_what_is_different_and_refuses_what_cannot_be(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=1"))
+    more = (f"Train.resume_path={output}", "Train.epochs_iters=2")
+    told = run(blazeface(unjudged_set, output, *more, "Train.learning_rate=0.01"))
+    assert "resumed with another setting: Train.learning_rate was 0.001, is 0.01" in told
+    with pytest.raises(ConfigError, match=r"epochs have 3 steps, this run's have 6"):
+        run(blazeface(unjudged_set, output, *more, "Train.batch_size=2"))
+    with pytest.raises(ConfigError, match="no checkpoint, and no output folder with checkpoints"):
+        run(blazeface(unjudged_set, output, f"Train.resume_path={unjudged_set}"))
+    other = read_settings(
+        "BlazeFace-FPN-SSH", (f"Global.dataset_dir={unjudged_set}", f"Global.output={output}", *QUICK, more[0])
+    )
+    with pytest.raises(ConfigError, match=r"one of BlazeFace, not of BlazeFace-FPN-SSH"):
+        run(other)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(unjudged_set: Path, tmp_path: Path) -> None:
+    settings = blazeface(
+        unjudged_set, tmp_path / "output", "Train.epochs_iters=9", "Train.learning_rate=1e30", "Train.warmup_steps=0"
+    )
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf) in epoch \d, step \d, .*Lower Train\.learning_rate"
+    ):
+        run(settings)
+    assert not (tmp_path / "output" / "best_model").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("Global.dataset_dir=null",), r"Global\.dataset_dir is not set"),
+        (("Global.dataset_dir=/nowhere",), r"/nowhere, which is no folder"),
+        (("Train.num_classes=3",), r"Train\.num_classes is 3, but .* has 1 categories: face"),
+        (("Train.batch_size=13",), r"only 12 samples"),
+        (("Train.pretrain_weight_path=/no.pdparams",), r"no\.pdparams, which is no file; BlazeFace_pretrained fetches"),
+        (("Train.amp=O1",), r"only on a GPU"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_is_trained(
+    overrides: tuple[str, ...], said: str, unjudged_set: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run(blazeface(unjudged_set, tmp_path / "output", "Train.epochs_iters=1", *overrides))
+    assert not (tmp_path / "output" / "train_result.json").exists()
+
+
+def test_too_few_classes_for_the_labels_are_refused(feature_set: Path, tmp_path: Path) -> None:
+    settings = read_settings(
+        "MobileFaceNet",
+        (f"Global.dataset_dir={feature_set}", f"Global.output={tmp_path}", "Train.num_classes=3", "Train.batch_size=2"),
+    )
+    with pytest.raises(
+        ConfigError, match=r"Train\.num_classes is 3, but labels .* go up to 3; set it to 4, or to null"
+    ):
+        run(settings)
+
+
+def test_the_wrong_subcommand_and_a_device_that_is_not_there_are_named(unjudged_set: Path, tmp_path: Path) -> None:
+    wrong = command(unjudged_set, tmp_path)
+    wrong[2] = "feature"
+    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (
+        1,
+        "error: invalid_config: BlazeFace is trained by `toonface train detection`",
+    )
+    gpu = command(unjudged_set, tmp_path, "Global.device=gpu:0,1")
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(gpu, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "error: invalid_config: Global.device asks for GPU 1, but Paddle is built for the CPU" in done.stderr

@@ -1,0 +1,86 @@
+"""The command `toonface train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from toonface_contract.errors import ConfigError
+from toonface_training.fit.launch import launch
+from toonface_training.fit.outputs import RESULT
+from toonface_training.fit.reading import read_settings
+from toonface_training.networks import DETECTORS
+
+_OVERRIDES = click.option(
+    "-o",
+    "overrides",
+    multiple=True,
+    metavar="KEY.SUB=VALUE",
+    help="Set a key of the configuration, such as Train.learning_rate=0.001. May be given several times.",
+)
+_FORCE = click.option("--force", is_flag=True, help="Replace the result of another run in the output folder.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print train_result.json, and nothing else, at the end.")
+
+
+@click.group()
+def train() -> None:
+    """Fine-tune a face detector, or a face embedder, on pictures of your own.
+
+    CONFIG is a YAML file with PaddleX's keys, or one of the models' names, whose defaults are then taken:
+    PP-YOLOE_plus-S_face, PicoDet_LCNet_x2_5_face, BlazeFace and BlazeFace-FPN-SSH detect; MobileFaceNet and
+    ResNet50_face embed. Datasets are laid out as for PaddleX; `toonface dataset` makes, checks and converts them.
+
+    \b
+    Examples:
+      toonface train detection PP-YOLOE_plus-S_face -o Global.dataset_dir=dataset/faces -o Train.epochs_iters=10
+      toonface train feature MobileFaceNet -o Global.dataset_dir=dataset/characters -o Train.arcmargin_m=0.3
+
+    The output folder (Global.output, by default `output`) gets train.log, config.yaml, train_result.json, checkpoints,
+    and best_model/, whose inference/ is what `toonface export` takes. Ctrl-C saves and ends the run; with
+    -o Train.resume_path=output it goes on, and ends as if it had never been interrupted.
+    """
+
+
+def _run(kind: str, config: str, overrides: tuple[str, ...], force: bool, as_json: bool) -> None:
+    settings = read_settings(config, overrides)
+    name = settings.globals.model
+    right = "detection" if name in DETECTORS else "feature"
+    if kind != right:
+        raise ConfigError(f"{name} is trained by `toonface train {right}`")
+    code = launch(settings, force=force)
+    if code:
+        click.get_current_context().exit(code)
+    if as_json:
+        click.echo(
+            json.dumps(json.loads((Path(settings.globals.output) / RESULT).read_text(encoding="utf-8")), indent=2)
+        )
+
+
+@train.command()
+@click.argument("config")
+@_OVERRIDES
+@_FORCE
+@_JSON
+def detection(config: str, overrides: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Train a face detector.
+
+    The dataset has annotations/instance_train.json and instance_val.json (COCO), and its pictures in images/. After
+    each epoch, the average precision on the validation part says whether the model is the best so far.
+    """
+    _run("detection", config, overrides, force, as_json)
+
+
+@train.command()
+@click.argument("config")
+@_OVERRIDES
+@_FORCE
+@_JSON
+def feature(config: str, overrides: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Train a face embedder, with ArcFace.
+
+    The dataset has train/label.txt (lines of `path class`) and val/pair_label.txt (lines of `left right 0 or 1`). After
+    each epoch, the accuracy on those pairs says whether the model is the best so far.
+    """
+    _run("feature", config, overrides, force, as_json)

@@ -1,0 +1,140 @@
+"""What a run leaves in its output folder, laid out as PaddleX does it.
+
+config.yaml, train.log, train_result.json
+best_model/    the checkpoint of the best epoch, and inference/, which is what to export and serve
+<epoch>/       checkpoints, the newest `KEPT` of them (`epoch_<n>/` for an embedder)
+interrupted/   the checkpoint that an interrupt leaves
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toonface_contract.errors import ConfigError
+from toonface_training.fit.checkpoints import (
+    AVERAGE,
+    INFERENCE,
+    OPTIMIZER,
+    PARAMETERS,
+    STATES,
+    Progress,
+    write_checkpoint,
+)
+from toonface_training.fit.engine import EngineState
+from toonface_training.networks import EMBEDDERS, build
+from toonface_training.networks.inference import write_inference
+from toonface_training.networks.parameters import set_parameters, without_head
+
+CONFIG, LOG, RESULT = "config.yaml", "train.log", "train_result.json"
+BEST, INTERRUPTED = "best_model", "interrupted"
+KEPT = 5
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The output folder of a run.
+
+    Attributes:
+        folder: where.
+        model: PaddleX's name of the model.
+        labels: a detector's class names.
+    """
+
+    folder: Path
+    model: str
+    labels: Sequence[str]
+
+    def begin(self, *, resumed: bool, force: bool) -> None:
+        """Make the folder; what an earlier run left there is kept if this one goes on with it, and else removed.
+
+        Raises:
+            ConfigError: another run's result is there, and `force` is not set.
+        """
+        if not resumed and (self.folder / RESULT).exists():
+            if not force:
+                raise ConfigError(
+                    f"{self.folder} holds the result of another run. Go on with it by "
+                    f"-o Train.resume_path={self.folder}, write elsewhere by -o Global.output=..., or replace it by "
+                    "--force"
+                )
+            for states in self.folder.glob(f"*/*{STATES}"):
+                shutil.rmtree(states.parent)
+            for name in (RESULT, LOG):
+                (self.folder / name).unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def checkpoint(self, name: str, state: EngineState, progress: Progress, inference: Path | None = None) -> None:
+        """Write a checkpoint of that name, with a copy of its inference folder where there is one."""
+        write_checkpoint(self.folder / name, state, progress, inference)
+
+    def epoch_name(self, epoch: int) -> str:
+        """What the checkpoint after an epoch, counted from 1, is called."""
+        return f"epoch_{epoch}" if self.model in EMBEDDERS else str(epoch)
+
+    def drop_old(self, epochs: Sequence[int]) -> list[int]:
+        """Remove all but the newest checkpoints of these epochs; returns the epochs that are left."""
+        for epoch in epochs[:-KEPT]:
+            shutil.rmtree(self.folder / self.epoch_name(epoch), ignore_errors=True)
+        return list(epochs[-KEPT:])
+
+    def inference(self, state: EngineState, folder: Path) -> None:
+        """Write the inference folder of a state."""
+        network = build(self.model, max(1, len(self.labels)))
+        set_parameters(network, without_head(state.best), "the state")
+        write_inference(network, self.model, folder, labels=self.labels or ("face",))
+
+    def result(self, progress: Progress, epochs: Sequence[int], *, done: bool) -> None:
+        """Write `train_result.json`.
+
+        Args:
+            progress: of the run.
+            epochs: that there are checkpoints of, the last one last.
+            done: whether the run has ended as it should.
+        """
+        models = {
+            f"last_{place}": self._files(self.epoch_name(epoch), progress.scores.get(epoch))
+            for place, epoch in enumerate(reversed(epochs), 1)
+        }
+        if (self.folder / BEST).is_dir():
+            models["best"] = self._files(BEST, progress.scores.get(progress.best_epoch))
+        content = {
+            "model_name": self.model,
+            "done_flag": done,
+            "config": CONFIG,
+            "label_dict": "",
+            "train_log": LOG,
+            "visualdl_log": "",
+            "models": models,
+        }
+        write_json(content, self.folder / RESULT)
+
+    def _files(self, name: str, score: float | None) -> dict[str, Any]:
+        """PaddleX's keys; `pdmodel` is the program, which Paddle 3 writes as JSON."""
+
+        def there(path: str) -> str:
+            return path if (self.folder / path).is_file() else ""
+
+        return {
+            "score": "" if score is None else score,
+            "pdparams": there(f"{name}/{name}{PARAMETERS}"),
+            "pdema": there(f"{name}/{name}{AVERAGE}"),
+            "pdopt": there(f"{name}/{name}{OPTIMIZER}"),
+            "pdstates": there(f"{name}/{name}{STATES}"),
+            "inference_config": there(f"{name}/{INFERENCE}/inference.yml"),
+            "pdmodel": there(f"{name}/{INFERENCE}/inference.json"),
+            "pdiparams": there(f"{name}/{INFERENCE}/inference.pdiparams"),
+            "pdiparams.info": "",
+        }
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write a JSON file at once."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,98 @@
+"""A run: from settings to a trained model in an output folder."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from toonface_contract.errors import ConfigError
+from toonface_training.batches.order import ALONE, Share
+from toonface_training.fit.checkpoints import Progress, find_checkpoint, read_checkpoint
+from toonface_training.fit.engine import make_engine
+from toonface_training.fit.initial import initial_state
+from toonface_training.fit.judge import make_judge
+from toonface_training.fit.loop import Loop
+from toonface_training.fit.outputs import CONFIG, LOG, Outputs
+from toonface_training.fit.reading import write_settings
+from toonface_training.fit.report import Report
+from toonface_training.fit.schedule import make_schedule
+from toonface_training.fit.settings import Settings
+from toonface_training.fit.task import find_pretrained, make_task
+
+# Settings in which two parts of one run may differ without a word.
+_IMMATERIAL = ("resume_path", "log_interval", "workers", "eval_interval", "save_interval")
+
+
+def train(
+    settings: Settings,
+    *,
+    device: str = "cpu",
+    share: Share = ALONE,
+    force: bool = False,
+    console: Console | None = None,
+) -> Outputs:
+    """Train a model.
+
+    Args:
+        settings: what, on what, and how.
+        device: of this process, such as `cpu` or `gpu:0`.
+        share: of this process, where several train together.
+        force: replace the result of another run.
+        console: for progress; by default standard error.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        ConfigError: a setting, the dataset or a file of parameters is wrong.
+        TrainingError: the loss is no longer a number, or a process that prepares pictures died.
+        Interrupted: the user interrupted it; what there is has been saved.
+    """
+    task = make_task(settings, device, share)
+    outputs = Outputs(settings.globals.output, settings.globals.model, task.labels)
+    leads = share.rank == 0
+    resume = settings.train.resume_path
+    checkpoint = None if resume is None else find_checkpoint(resume)
+    if leads:
+        outputs.begin(resumed=checkpoint is not None, force=force)
+        write_settings(settings, outputs.folder / CONFIG)
+    report = Report(outputs.folder / LOG if leads else None, console or Console(stderr=True))
+    engine = make_engine(settings.train.engine, task.recipe)
+    per_epoch = len(task.batches)
+    if checkpoint is None:
+        pretrained = find_pretrained(settings)
+        state, misfits = initial_state(task.recipe.model, task.recipe.num_classes, settings.train.seed, pretrained)
+        for misfit in misfits:
+            report.say(f"not taken from {pretrained}: {misfit}")
+        progress = Progress(settings.globals.model, 0, per_epoch, settings.model_dump(mode="json", by_alias=True))
+    else:
+        state, progress = read_checkpoint(checkpoint)
+        for difference in _differences(progress, settings, per_epoch):
+            report.say(f"resumed with another setting: {difference}")
+        report.say(f"resumed from {checkpoint} at epoch {progress.step // per_epoch + 1}")
+    engine.load(state)
+    schedule = make_schedule(settings.train, per_epoch)
+    judge = make_judge(settings) if leads else None
+    Loop(settings.train, task, engine, schedule, outputs, report, judge, share, progress).go()
+    return outputs
+
+
+def _differences(progress: Progress, settings: Settings, per_epoch: int) -> list[str]:
+    """What of a run's settings has changed since its checkpoint.
+
+    Raises:
+        ConfigError: it cannot go on like this.
+    """
+    if progress.model != settings.globals.model:
+        raise ConfigError(f"the checkpoint is one of {progress.model}, not of {settings.globals.model}")
+    if progress.steps_per_epoch != per_epoch:
+        raise ConfigError(
+            f"the checkpoint's epochs have {progress.steps_per_epoch} steps, this run's have {per_epoch}; the dataset, "
+            "Train.batch_size and the number of processes must be the same"
+        )
+    now = settings.train.model_dump(mode="json")
+    before = progress.settings["Train"]
+    return [
+        f"Train.{key} was {before.get(key)}, is {value}"
+        for key, value in now.items()
+        if value != before.get(key) and key not in _IMMATERIAL
+    ]
