@@ -53,3 +53,27 @@ def feature_set(folder: Path) -> Path:
     (folder / "gallery.txt").write_text("\n".join(gallery) + "\n")
     (folder / "probe.txt").write_text("".join(f"val/{take[2]} {label}\n" for label, take in named))
     return folder
+
+
+def generated_set(folder: Path) -> Path:
+    """The demo in the layout of a generated set; its unseen half is a copy of the seen one."""
+    scenes = detection_set(folder / "detection") / "annotations"
+    coco = json.loads((scenes / "instance_val.json").read_text())
+    files = [line.split(" ", 1) for line in (DEMO / "gallery" / "gallery.txt").read_text().splitlines()]
+    labels = {name: f"{'odd' if number % 2 else 'even'}-{number}" for number, (_, name) in enumerate(files[::3])}
+    for annotation in coco["annotations"]:
+        annotation["character"] = labels.get(annotation["character"], "odd-99")
+    for split in ("test", "unseen"):
+        (scenes / f"instance_{split}.json").write_text(json.dumps(coco))
+    for kind in ("seen", "unseen"):
+        shutil.copytree(DEMO / "gallery", folder / "gallery" / kind)
+        lines = [f"{file} {labels[name]}\n" for file, name in files]
+        probes = lines[2:-9:3] + [f"{file} Unknown\n" for file, _ in files[-9:]]
+        for name, content in (
+            ("gallery.txt", lines[:-9:3]),
+            ("gallery_3.txt", lines[:-9]),
+            ("probe.txt", probes),
+            ("probe_turned.txt", probes),
+        ):
+            (folder / "gallery" / kind / name).write_text("".join(content))
+    return folder

@@ -10,6 +10,8 @@ import click
 from rich.table import Table
 
 from toonface_client.cli.options import json_option, progress, tables, write_json
+from toonface_training.evaluation.demo_figures import Sample
+from toonface_training.evaluation.demo_forms import FORMS, all_forms
 from toonface_training.evaluation.runs import Run, run_detection, run_feature, run_recognition
 from toonface_training.evaluation.subject_options import with_subject
 from toonface_training.evaluation.subjects.opening import Subject
@@ -182,6 +184,47 @@ def recognition(
             track=track,
         )
     _hand_over(run, output, as_json)
+
+
+@evaluate.command("demo-models")
+@click.argument("dataset", type=_FOLDER)
+@click.option(
+    "--pipeline", type=_FILE, default=Path("models/face_recognition.yaml"), show_default=True, help="The two models."
+)
+@click.option(
+    "--form",
+    "forms",
+    type=click.Choice(FORMS),
+    multiple=True,
+    default=FORMS,
+    help="Which forms of the models to look at; repeatable.  [default: all]",
+)
+@click.option("--every", type=click.IntRange(1), default=1, help="Only every so-many-th scene, pair and probe.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/evaluation"),
+    show_default=True,
+    help="Folder for figures.json and figures.md, the exported repository and the server's log.",
+)
+@json_option
+def demo_models(dataset: Path, pipeline: Path, forms: tuple[str, ...], every: int, output: Path, as_json: bool) -> None:
+    """Make the whole table of figures for a pair of models, in each form that they take on the way to being served.
+
+    DATASET is what `toonface dataset cartoon` wrote. The models are exported and served for it. Beside them stand a
+    random network and a colour histogram.
+
+    \b
+    Example:
+      toonface dataset cartoon build/cartoon --part detection --part gallery --scenes 1
+      toonface evaluate demo-models build/cartoon
+    """
+    with _tracked() as track:
+        document, markdown = all_forms(pipeline, Sample(dataset, every), forms, output, track)
+    if as_json:
+        write_json(document)
+    else:
+        click.echo(markdown)
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def evaluate_feature(
         mirrored = embed_files(embedder, of_pairs, track, mirrored=True) if flip_test else None
         told = _tell_pairs(pairs, embeddings, mirrored)
     every: list[int | None] = [*shots] if shots else [None]
-    galleries = [_look_up(gallery_set, embeddings, most, rec_threshold) for most in every] if gallery_set else []
+    galleries = [look_up(gallery_set, embeddings, most, rec_threshold) for most in every] if gallery_set else []
     return FeatureOutcome(told, galleries, gallery_set)
 
 
@@ -181,9 +181,15 @@ def _tell_pairs(pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddi
     return PairOutcome(pairs, similarities, pair_accuracy(similarities, same), accuracy)
 
 
-def _look_up(
-    gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, rec_threshold: float
-) -> GalleryOutcome:
+def look_up(gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, rec_threshold: float) -> GalleryOutcome:
+    """Compare embedded probes with an embedded gallery.
+
+    Args:
+        gallery_set: the gallery and the probes; where labels are a style and a number, `alike` counts by style.
+        embeddings: of all their files, and perhaps of others.
+        shots: how many gallery pictures of each character take part; None for all.
+        rec_threshold: the deployed one.
+    """
     kept = first_of_each(gallery_set.gallery, shots)
     gallery, probes = [gallery_set.gallery[position] for position in kept], gallery_set.probes
     labels = Numbering()

@@ -1,0 +1,191 @@
+"""Every figure of a detector and an embedder on a generated dataset, for each form that the two are in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from toonface_client.cli.gallery_list import read_gallery_list
+from toonface_training.evaluation.datasets import PROBES, GallerySet, read_pairs, read_scenes
+from toonface_training.evaluation.detection import evaluate_detection
+from toonface_training.evaluation.embedded import embed_files
+from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
+from toonface_training.evaluation.metrics.rate import Rate
+from toonface_training.evaluation.metrics.scores import tar_at_far
+from toonface_training.evaluation.recognition import evaluate_recognition
+from toonface_training.evaluation.rows import share
+from toonface_training.evaluation.subjects.opening import Subject
+from toonface_training.evaluation.tracking import Track, silent
+
+Item = TypeVar("Item")
+
+Figures = dict[str, Rate | float | None]
+"""By name; shares of counted cases, or plain numbers."""
+
+STYLES = {"seen": "seen styles", "unseen": "unseen styles"}
+
+_SPLITS = {"seen": "test", "unseen": "unseen"}
+_PAIRS = {"seen": "pair_label.txt", "unseen": "pair_label_unseen.txt"}
+# Gallery lists by how many pictures of each character they hold.
+_GALLERIES = {1: "gallery.txt", 3: "gallery_3.txt"}
+_POSES = {PROBES: "upright", "probe_turned.txt": "turned up to 30\u00b0"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What of a dataset is looked at: of scenes, pairs and probes every `every`-th; galleries are whole."""
+
+    dataset: Path
+    every: int = 1
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The part of them that is looked at."""
+        return items[:: self.every]
+
+
+def demo_figures(subject: Subject, sample: Sample, track: Track = silent) -> Figures:
+    """All figures that a subject can have: of a detector, of an embedder, of both.
+
+    Args:
+        subject: what is evaluated.
+        sample: of a folder that `toonface dataset cartoon` wrote, with `detection/` and `gallery/`.
+        track: told of each picture.
+
+    Raises:
+        ToonfaceError: the data cannot be read, or the subject cannot answer.
+    """
+    figures: Figures = {}
+    for kind in STYLES:
+        if subject.detector is not None:
+            figures |= _detection(subject, sample, kind, track)
+    for kind in STYLES:
+        if subject.embedder is not None:
+            figures |= _pairs(subject, sample, kind, track)
+            figures |= _gallery(subject, sample, kind, track)
+    for kind in STYLES:
+        if subject.recogniser is not None:
+            figures |= _recognition(subject, sample, kind, track)
+    return figures
+
+
+def as_dict(figures: Figures) -> dict[str, Any]:
+    """For JSON."""
+    return {name: each.as_dict() if isinstance(each, Rate) else {"value": each} for name, each in figures.items()}
+
+
+def table(columns: Mapping[str, Figures]) -> str:
+    """A Markdown table: a row for each figure, a column for each subject."""
+    names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
+    lines = [f"| figure | {' | '.join(columns)} | cases |", f"| --- | {'---: | ' * len(columns)}---: |"]
+    for name in names:
+        values = [share(value_of(figures[name])) if name in figures else "" for figures in columns.values()]
+        cases = next((str(each.of) for figures in columns.values() if isinstance(each := figures.get(name), Rate)), "")
+        lines.append(f"| {name} | {' | '.join(values)} | {cases} |")
+    return "\n".join(lines) + "\n"
+
+
+def furthest(figures: Figures, others: Figures) -> tuple[str, float]:
+    """The figure in which two subjects differ most, and by how much; of those that both have."""
+    differences = {
+        name: abs(one - two)
+        for name in figures.keys() & others.keys()
+        if (one := value_of(figures[name])) is not None and (two := value_of(others[name])) is not None
+    }
+    name = max(sorted(differences), key=lambda each: differences[each])
+    return name, differences[name]
+
+
+def value_of(figure: Rate | float | None) -> float | None:
+    """The number itself."""
+    return figure.value if isinstance(figure, Rate) else figure
+
+
+def _detection(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    scenes = sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind]))
+    outcome = evaluate_detection(subject.must_detect(), scenes, subject.det_threshold, track)
+    return _named(
+        f"detection, {STYLES[kind]}",
+        {
+            "AP": outcome.average.ap,
+            "AP at overlap 0.5": outcome.average.ap50,
+            "AP at overlap 0.75": outcome.average.ap75,
+            f"precision above {subject.det_threshold:g}": outcome.deployed.precision,
+            f"recall above {subject.det_threshold:g}": outcome.deployed.recall,
+        },
+    )
+
+
+def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    path = sample.dataset / "feature" / "val" / _PAIRS[kind]
+    if not path.is_file():
+        return {}
+    # Same and different pairs alternate: take them two by two.
+    pairs = read_pairs(path)
+    chosen = [pair for place, pair in enumerate(pairs) if place // 2 % sample.every == 0]
+    outcome = evaluate_feature(
+        subject.must_embed(), pairs=chosen, rec_threshold=subject.rec_threshold, flip_test=True, track=track
+    )
+    if outcome.pairs is None or outcome.pairs.mirrored_too is None:
+        return {}
+    return _named(
+        f"pairs, {STYLES[kind]}",
+        {
+            "accuracy": outcome.pairs.served.accuracy,
+            "accuracy, flip test": outcome.pairs.mirrored_too.accuracy,
+        },
+    )
+
+
+def _gallery(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    folder = sample.dataset / "gallery" / kind
+    galleries = {shots: read_gallery_list(folder / name) for shots, name in _GALLERIES.items()}
+    probes = {pose: sample.of(read_gallery_list(folder / name)) for name, pose in _POSES.items()}
+    listed = [*galleries.values(), *probes.values()]
+    files = [picture.path for pictures in listed for picture in pictures]
+    embeddings = embed_files(subject.must_embed(), files, track)
+    figures: Figures = {}
+    for pose, of_pose in probes.items():
+        of_set: Figures = {}
+        for shots, gallery in galleries.items():
+            outcome = look_up(GallerySet(gallery, list(of_pose)), embeddings, None, subject.rec_threshold)
+            found, decided = outcome.found, outcome.found.decisions(subject.rec_threshold)
+            of_set[f"rank 1, gallery of {shots}"] = found.within(1)
+            of_set[f"rank 5, gallery of {shots}"] = found.within(5)
+            of_set[f"strangers named, gallery of {shots}"] = decided.strangers
+            of_set[f"named rightly, gallery of {shots}"] = decided.right
+            if shots == 1:
+                for far in FARS:
+                    of_set[f"TAR at FAR {far:g}, same style"] = tar_at_far(found.genuine, found.alike, far).tar
+                    of_set[f"TAR at FAR {far:g}, any style"] = tar_at_far(found.genuine, found.impostors, far).tar
+        figures |= _named(f"{STYLES[kind]}, {pose}", of_set)
+    return figures
+
+
+def _recognition(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    scenes = sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind]))
+    outcome = evaluate_recognition(
+        subject.must_recognise(),
+        subject.must_embed(),
+        scenes=scenes,
+        gallery=read_gallery_list(sample.dataset / "gallery" / kind / _GALLERIES[1]),
+        det_threshold=subject.det_threshold,
+        rec_threshold=subject.rec_threshold,
+        track=track,
+    )
+    decided = outcome.by_boxes.decisions(subject.rec_threshold)
+    return _named(
+        f"end to end, {STYLES[kind]}",
+        {
+            "faces found": outcome.found,
+            "rank 1 of found faces": outcome.by_boxes.within(1),
+            "rank 1, missed faces wrong": outcome.rank1,
+            "rank 1 with true boxes": outcome.by_truth.within(1),
+            "strangers named": decided.strangers,
+        },
+    )
+
+
+def _named(group: str, figures: Mapping[str, Rate | float | None]) -> Figures:
+    return {f"{group}: {name}": figure for name, figure in figures.items()}
