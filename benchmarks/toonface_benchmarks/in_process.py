@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError, ToonfaceError
 from toonface_contract.names import CROP_ALIGN, FACE_DETECTION, FACE_EMBEDDING, GALLERY_SEARCH, PREPROCESS
-from toonface_contract.options import RecognitionOptions
+from toonface_contract.options import Group, RecognitionOptions
 from toonface_ensemble.decode import decode_image
 from toonface_ensemble.faces import find_faces
 from toonface_ensemble.matching import Identities, Matches, Probes, identify
@@ -65,8 +65,8 @@ class InProcess:
             raise answer
         return answer
 
-    def _search(self, gallery: str, embeddings: NDArray[np.float32], topk: int) -> Matches:
-        return self._galleries.search(gallery, embeddings, topk)
+    def _search(self, gallery: str, embeddings: NDArray[np.float32], topk: int, group: Group) -> Matches:
+        return self._galleries.search(gallery, embeddings, topk, group)
 
 
 def _parameters(repository: Repository, model: str) -> dict[str, str]:

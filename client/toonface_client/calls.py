@@ -12,7 +12,7 @@ from tritonclient.grpc import InferInput, InferResult
 
 from toonface_client.results import FeatureResult, RecognitionResult, Tensors, parse_features, parse_recognition
 from toonface_contract.names import FACE_FEATURES, FACE_RECOGNITION
-from toonface_contract.options import Crop, RecognitionOptions
+from toonface_contract.options import Crop, Group, RecognitionOptions
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ class RecognizeOptions(FeatureOptions, total=False):
     gallery: str
     rec_threshold: float
     topk: int
+    group: Group
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class ToonfaceClient(GalleryVerbs):
         Args:
             image: an encoded picture, its path, or an array UINT8 [H, W, 3] of RGB pixels.
             timeout: seconds for this call.
-            options: `gallery`, `det_threshold`, `rec_threshold`, `topk`, `max_faces`, `crop`, as in
+            options: `gallery`, `det_threshold`, `rec_threshold`, `topk`, `group`, `max_faces`, `crop`, as in
                 `toonface_contract.options.RecognitionOptions`. The server's defaults hold for those not given.
         """
         calls.check_options(options)

@@ -30,6 +30,7 @@ MIN_IMAGE_SIDE: Final = 2
 
 # Environment of the server's stages, set by `toonface serve` (or by whoever starts tritonserver).
 GALLERY_URL_ENV: Final = "TOONFACE_GALLERY_URL"
+GALLERY_INDEX_ENV: Final = "TOONFACE_GALLERY_INDEX"  # a folder for saved indices; optional
 ADMIN_TOKEN_ENV: Final = "TOONFACE_ADMIN_TOKEN"  # noqa: S105  (the variable's name, not a token)
 ACCESS_FILE_ENV: Final = "TOONFACE_ACCESS_FILE"
 

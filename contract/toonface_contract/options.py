@@ -19,6 +19,7 @@ MAX_FACES = 1024
 GALLERY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Crop = Literal["faces", "whole"]
+Group = Literal["face", "label"]
 
 # Parameters that are not options: Triton's own, and headers that the server forwards.
 _NOT_OPTIONS = re.compile(rf"triton_.*|{TOKEN_HEADER}|x-.*")
@@ -34,6 +35,8 @@ class RecognitionOptions:
         rec_threshold: a face is named when its best match scores at least this, else it is Unknown; 0 to 1.
         topk: ranked matches to report for each face; 1 to 100.
         max_faces: faces to embed; beyond it those with the lowest detection scores are cut, and the cut is reported.
+        group: what the ranked matches are: `face` for the nearest enrolled faces, several of which may have the same
+            label; `label` for the nearest labels, each with its nearest face.
         crop: `faces` detects faces; `whole` takes the whole picture as one face, as PaddleX does with gallery pictures.
     """
 
@@ -43,6 +46,7 @@ class RecognitionOptions:
     topk: int = 5
     max_faces: int = 64
     crop: Crop = "faces"
+    group: Group = "face"
 
     def __post_init__(self) -> None:
         _check_gallery(self.gallery)
@@ -50,11 +54,8 @@ class RecognitionOptions:
         _check_number("rec_threshold", self.rec_threshold, float, 0, 1)
         _check_number("topk", self.topk, int, 1, MAX_TOPK)
         _check_number("max_faces", self.max_faces, int, 1, MAX_FACES)
-        if self.crop not in get_args(Crop):
-            raise InvalidRequest(
-                f"option crop is {self.crop!r}; allowed are {' and '.join(map(repr, get_args(Crop)))}",
-                code="invalid_option",
-            )
+        _check_choice("crop", self.crop, Crop)
+        _check_choice("group", self.group, Group)
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> RecognitionOptions:
         """These options with a request's parameters laid over them.
@@ -84,6 +85,14 @@ def _check_gallery(name: Any) -> None:
         raise InvalidRequest(
             f"option gallery is {name!r}; a gallery's name is 1 to 64 letters, digits, '.', '_' or '-', "
             "and starts with a letter or digit",
+            code="invalid_option",
+        )
+
+
+def _check_choice(name: str, value: Any, allowed: Any) -> None:
+    if value not in get_args(allowed):
+        raise InvalidRequest(
+            f"option {name} is {value!r}; allowed are {' and '.join(map(repr, get_args(allowed)))}",
             code="invalid_option",
         )
 

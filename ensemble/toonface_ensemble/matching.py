@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toonface_contract.errors import ToonfaceError
 from toonface_contract.names import UNKNOWN_LABEL
-from toonface_contract.options import RecognitionOptions
+from toonface_contract.options import Group, RecognitionOptions
 
 
 class Matches(Protocol):
@@ -36,8 +36,13 @@ class Matches(Protocol):
 class Search(Protocol):
     """Looks probes up in a gallery. A failure is returned, not raised."""
 
-    def __call__(self, gallery: str, embeddings: NDArray[np.float32], topk: int) -> Matches | ToonfaceError:
-        """The `topk` nearest faces of each row of `embeddings` FP32 [N,D], of unit length; N may be 0."""
+    def __call__(
+        self, gallery: str, embeddings: NDArray[np.float32], topk: int, group: Group
+    ) -> Matches | ToonfaceError:
+        """The `topk` nearest faces of each row of `embeddings` FP32 [N,D], of unit length; N may be 0.
+
+        With `group` "label" they are of different labels.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Probes:
 
     Attributes:
         embeddings: FP32 [N,D], of unit length.
-        options: `gallery`, `topk` and `rec_threshold` count here.
+        options: `gallery`, `topk`, `group` and `rec_threshold` count here.
     """
 
     embeddings: NDArray[np.float32]
@@ -54,7 +59,7 @@ class Probes:
 
 
 class Identities(TypedDict):
-    """Who the N faces of one request are, with K = the lesser of `topk` and the faces in the gallery.
+    """Who the N faces of one request are, with K = the lesser of `topk` and the gallery's faces or labels.
 
     A dictionary, because these are the output tensors of `gallery_search`.
 
@@ -72,27 +77,28 @@ class Identities(TypedDict):
 
 
 def identify(requests: Sequence[Probes | ToonfaceError], search: Search) -> list[Identities | ToonfaceError]:
-    """Answer several requests with one search for each gallery that they name.
+    """Answer several requests with one search for each gallery that they name, in each of the groupings.
 
     Args:
         requests: in any order, of any galleries. One that has failed before is its own answer.
-        search: called once a gallery, with the rows of all its requests and the largest `topk` among them.
+        search: called once a gallery and grouping, with the rows of all its requests and the largest `topk` among them.
 
     Returns:
         One answer for each request, in their order. Where a search failed, its error is the answer of every request
         to that gallery, and of no other.
     """
-    by_gallery: dict[str, list[tuple[int, Probes]]] = {}
+    together: dict[tuple[str, Group], list[tuple[int, Probes]]] = {}
     answers: dict[int, Identities | ToonfaceError] = {}
     for index, request in enumerate(requests):
         if isinstance(request, ToonfaceError):
             answers[index] = request
         else:
-            by_gallery.setdefault(request.options.gallery, []).append((index, request))
+            wanted = (request.options.gallery, request.options.group)
+            together.setdefault(wanted, []).append((index, request))
 
-    for gallery, members in by_gallery.items():
+    for (gallery, group), members in together.items():
         rows = np.concatenate([probes.embeddings for _, probes in members])
-        found = search(gallery, rows, max(probes.options.topk for _, probes in members))
+        found = search(gallery, rows, max(probes.options.topk for _, probes in members), group)
         start = 0
         for index, probes in members:
             end = start + len(probes.embeddings)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from toonface_contract.errors import InvalidRequest, Unavailable
 from toonface_contract.names import DEFAULT_GALLERY
+from toonface_contract.options import Group
 from toonface_gallery import refusals
-from toonface_gallery.index import FlatIndex
+from toonface_gallery.builder import Builder
 from toonface_gallery.loaded import LoadedGallery, Matches
-from toonface_gallery.snapshot import GalleryKey, Snapshot
+from toonface_gallery.plan import memory_budget
+from toonface_gallery.rows import KEPT_CHANGES
+from toonface_gallery.saved import SavedIndices
+from toonface_gallery.snapshot import GalleryKey, Position, Snapshot
 from toonface_gallery.store import GalleryStore
 
 _LOG = logging.getLogger(__name__)
@@ -24,38 +32,106 @@ _LOG = logging.getLogger(__name__)
 # Looking costs one query of 0.15 ms, so ten looks a second take 0.2% of a core.
 _POLL_SECONDS: Final = 0.1
 
+# A search for a gallery that was made a moment ago waits so long for it. A large one takes longer, and the other
+# galleries must not wait for it.
+_PATIENCE_SECONDS: Final = 2.0
+
+# Changes after which a gallery is saved again: while the server runs, so that the store has not forgotten those since,
+# whenever the server should be killed; and when it is stopped.
+_SAVE_AFTER: Final = KEPT_CHANGES // 2
+_SAVE_AT_STOP_AFTER: Final = 1000
+
+_RETRY_SECONDS: Final = 5.0
+
+# Of a thread that builds an index, so that searches and changes go first (setpriority(2); Linux has it per thread).
+_NICENESS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatus:
+    """One loaded gallery.
+
+    Attributes:
+        name: its name.
+        faces: in it.
+        labels: different ones among them.
+        index: its index type.
+        reason: why that one.
+        sequence: the store's change up to which it is what the store holds.
+        rebuilds: how often its index was built anew since the start.
+    """
+
+    name: str
+    faces: int
+    labels: int
+    index: str
+    reason: str
+    sequence: int
+    rebuilds: int
+
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the store held after its change `sequence`, by gallery name. `foreign` ones are of another embedder."""
+    """What the store held at `position`, by gallery name.
 
-    sequence: int = 0
-    loaded: Mapping[str, LoadedGallery] = field(default_factory=dict)
+    Attributes:
+        position: of the last look.
+        own: galleries of this embedder.
+        foreign: galleries of another.
+        loaded: those that can be searched. Where one lies behind `position`, another is being made in its place.
+    """
+
+    position: Position = Position()
+    own: Mapping[str, GalleryKey] = field(default_factory=dict)
     foreign: Mapping[str, GalleryKey] = field(default_factory=dict)
+    loaded: Mapping[str, LoadedGallery] = field(default_factory=dict)
 
 
 class LiveGalleries:
     """Every gallery of a store, searchable, and at most a moment behind it.
 
     A thread looks at the store ten times a second and brings the galleries up to its last change. Searches never wait
-    for that: a new or rebuilt gallery is read aside and then put in place, and a changed one is locked only while the
-    change is made in memory. While the store fails, the last state is served, and following resumes by itself.
+    for that: a new or rebuilt gallery is made aside, by a thread of its own, and then put in place; a changed one is
+    locked only while the change is made in memory. Until its successor is ready, the old one serves. While the store
+    fails, the last state is served, and following resumes by itself.
     """
 
-    def __init__(self, store: GalleryStore, embedder: str, dimension: int) -> None:
+    def __init__(
+        self,
+        store: GalleryStore,
+        embedder: str,
+        dimension: int,
+        *,
+        folder: Path | None = None,
+        memory: int | None = None,
+    ) -> None:
         """Prepare; `start` does the work.
 
         Args:
             store: remains the caller's, to be closed after `stop`.
             embedder: digest of the model whose embeddings will be searched for.
             dimension: their length.
+            folder: where indices are saved for a quick start, and where two-stage ones keep their vectors; None for
+                no saving, and the system's folder of temporary files.
+            memory: bytes that one index may take; by default a third of what there is.
         """
         self._store = store
         self._embedder = embedder
         self._dimension = dimension
-        self._state = _State()
-        self._catching_up = threading.Lock()
+        self._saved = None if folder is None else SavedIndices(folder)
         self._stopping = threading.Event()
+        memory = memory_budget() if memory is None else memory
+        self._builder = Builder(store, self._saved, memory, self._stopping)
+        self._state = _State()
+        self._looked = time.monotonic()
+        self._changing = threading.RLock()
+        # By the ids of galleries: threads that make them, what those made, when they failed and why, how often one was
+        # made in another's place, and the change at which it was saved.
+        self._jobs: dict[int, threading.Thread] = {}
+        self._made: dict[int, LoadedGallery] = {}
+        self._failures: dict[int, tuple[float, Exception]] = {}
+        self._rebuilds: dict[int, int] = {}
+        self._saved_at: dict[int, int] = {}
         self._follower = threading.Thread(target=self._follow, name="gallery-follower", daemon=True)
 
     def start(self) -> None:
@@ -65,33 +141,67 @@ class LiveGalleries:
             Unavailable: `store_unavailable`.
         """
         self._store.ensure(DEFAULT_GALLERY, self._embedder, self._dimension)
-        self._catch_up()
+        self._look()
+        for job in list(self._jobs.values()):
+            job.join()
+        for _, failure in self._failures.values():
+            raise failure
+        if self._saved is not None:
+            self._saved.keep_only({gallery.key.id for gallery in self._state.loaded.values()})
         self._follower.start()
 
     def stop(self) -> None:
-        """Stop following, for good. The last state can still be searched."""
+        """Stop following, for good, and save what changed. The last state can still be searched."""
         self._stopping.set()
         if self._follower.is_alive():
             self._follower.join()
+            for job in list(self._jobs.values()):
+                job.join(_PATIENCE_SECONDS)
+            with self._changing:
+                self._save_those_behind(_SAVE_AT_STOP_AFTER)
 
     @property
     def sequence(self) -> int:
         """Number of the last change in the store that searches take account of."""
-        return self._state.sequence
+        loaded = self._state.loaded.values()
+        return min([self._state.position.sequence, *(gallery.position.sequence for gallery in loaded)])
 
-    def search(self, gallery: str, embeddings: NDArray[np.float32], topk: int) -> Matches:
-        """The K = min(topk, faces in the gallery) nearest faces of each of N probes.
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the store was looked at; more than a moment when it fails."""
+        return time.monotonic() - self._looked
+
+    def status(self) -> list[GalleryStatus]:
+        """The loaded galleries, in the order of their names."""
+        return [
+            GalleryStatus(
+                name,
+                len(gallery),
+                gallery.labels.distinct,
+                gallery.plan.name,
+                gallery.plan.reason,
+                gallery.position.sequence,
+                self._rebuilds.get(gallery.key.id, 0),
+            )
+            for name, gallery in sorted(self._state.loaded.items())
+        ]
+
+    def search(self, gallery: str, embeddings: NDArray[np.float32], topk: int, group: Group = "face") -> Matches:
+        """The nearest faces of each of N probes.
 
         Args:
             gallery: its name.
             embeddings: FP32 [N,D], of unit length; N may be 0.
             topk: 1 or more.
+            group: `face` for the K = min(topk, faces in the gallery) nearest faces; `label` for the nearest face of
+                each of the K = min(topk, labels in the gallery) nearest labels.
 
         Raises:
             NotFound: `gallery_not_found`, and the store has none of this name either.
             InvalidRequest: `embedder_mismatch`, the gallery is of another embedder; `invalid_embedding`, the
                 embeddings are not [N,D].
-            Unavailable: `store_unavailable`, the name is not known here, and the store cannot be asked.
+            Unavailable: `store_unavailable`, the name is not known here, and the store cannot be asked; `unavailable`,
+                the gallery is new, and still being loaded.
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self._dimension:
             raise InvalidRequest(
@@ -101,77 +211,140 @@ class LiveGalleries:
         found = self._find(gallery)
         if isinstance(found, GalleryKey):
             raise refusals.embedder_mismatch(gallery, found.embedder, found.dimension, self._embedder, self._dimension)
-        return found.search(embeddings, topk)
+        return found.search(embeddings, topk, group)
 
     def _find(self, gallery: str) -> LoadedGallery | GalleryKey:
         """The gallery of this name. One that is not known may have been made a moment ago: then the store is asked."""
         found = self._known(gallery)
-        if found is None:
-            with self._store.snapshot() as snapshot:
-                existing = [key.name for key in snapshot.galleries()]
-            if gallery in existing:
-                self._catch_up()
-                found = self._known(gallery)
-        if found is None:
+        if found is not None:
+            return found
+        with self._store.snapshot() as snapshot:
+            existing = {key.name: key.id for key in snapshot.galleries()}
+        if gallery not in existing:
             raise refusals.gallery_not_found(gallery, existing)
+        self._look()
+        if (job := self._jobs.get(existing[gallery])) is not None:
+            job.join(_PATIENCE_SECONDS)
+        found = self._known(gallery)
+        if found is None:
+            raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
         return found
 
     def _known(self, gallery: str) -> LoadedGallery | GalleryKey | None:
         state = self._state
-        return state.loaded.get(gallery) or state.foreign.get(gallery)
+        return state.loaded.get(gallery, state.foreign.get(gallery))
 
     def _follow(self) -> None:
+        faiss.omp_set_num_threads(1)  # of this thread
         failing = False
         while not self._stopping.wait(_POLL_SECONDS):
             try:
-                self._catch_up()
+                self._look()
             except Exception as error:  # whatever it is, this thread must live, and searches go on
                 if not failing:
                     _LOG.error(
                         "cannot follow the gallery store, the galleries stay as they were after change %d: %s",
-                        self.sequence,
+                        self._state.position.sequence,
                         error,
                         exc_info=not isinstance(error, Unavailable),
                     )
                 failing = True
             else:
                 if failing:
-                    _LOG.warning("following the gallery store again, up to change %d", self.sequence)
+                    _LOG.warning("following the gallery store again, up to change %d", self._state.position.sequence)
                 failing = False
+
+    def _look(self) -> None:
+        with self._changing:
+            self._catch_up()
+            self._looked = time.monotonic()
+            self._make_what_is_missing()
+            self._save_those_behind(_SAVE_AFTER)
 
     def _catch_up(self) -> None:
         """Bring the state up to the store's last change. Everything is read first, so a failure changes nothing."""
-        with self._catching_up:
-            old = self._state
-            with self._store.snapshot() as snapshot:
-                sequence = snapshot.sequence()
-                if sequence == old.sequence:
-                    return
-                if sequence < old.sequence:  # an older copy was restored in the store's place
-                    old = _State()
-                keys = snapshot.galleries()
-                own = [key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)]
-                by_id = {gallery.key.id: gallery for gallery in old.loaded.values()}
-                loaded = {key.name: by_id.get(key.id) or _load(snapshot, key) for key in own}
-                changed = snapshot.changed(old.sequence)
-                changes = [
-                    (
-                        gallery,
-                        snapshot.removed(gallery.key, old.sequence),
-                        list(snapshot.added(gallery.key, old.sequence)),
-                        snapshot.relabelled(gallery.key, old.sequence),
-                    )
-                    for gallery in loaded.values()
-                    if gallery.key.id in by_id and gallery.key.id in changed
-                ]
-            for gallery, removed, added, relabelled in changes:
-                gallery.apply(removed, added, relabelled)
-            foreign = {key.name: key for key in keys if key.name not in loaded}
-            self._state = _State(sequence, loaded, foreign)
+        old = self._state
+        with self._store.snapshot() as snapshot:
+            position = snapshot.position()
+            if position == old.position and not self._made:
+                return
+            keys = snapshot.galleries()
+            own = {key.name: key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)}
+            loaded = self._followed(snapshot, own, old)
+            changes = [
+                (
+                    gallery,
+                    snapshot.removed(gallery.key, gallery.position.sequence),
+                    list(snapshot.added(gallery.key, gallery.position.sequence)),
+                    snapshot.relabelled(gallery.key, gallery.position.sequence),
+                )
+                for gallery in loaded.values()
+            ]
+        for gallery, removed, added, relabelled in changes:
+            gallery.apply(removed, added, relabelled)
+            gallery.position = position
+        # An old gallery of the same name serves until the new one has been made.
+        loaded |= {name: old.loaded[name] for name in own if name not in loaded and name in old.loaded}
+        foreign = {key.name: key for key in keys if key.name not in own}
+        self._state = _State(position, own, foreign, loaded)
+        self._made.clear()
 
+    def _followed(self, snapshot: Snapshot, own: Mapping[str, GalleryKey], old: _State) -> dict[str, LoadedGallery]:
+        """Those of the galleries, just made or loaded before, that what changed since can bring up to this snapshot."""
+        by_id = {gallery.key.id: gallery for gallery in old.loaded.values()} | self._made
+        followed = {}
+        for name, key in own.items():
+            gallery = by_id.get(key.id)
+            # One with other settings has to be made anew; and so has one of whose time the store tells nothing: the
+            # changes were trimmed, or an older copy was put in the store's place.
+            if gallery is not None and gallery.key.index == key.index and snapshot.follows(gallery.position):
+                gallery.key = key
+                followed[name] = gallery
+        return followed
 
-def _load(snapshot: Snapshot, key: GalleryKey) -> LoadedGallery:
-    gallery = LoadedGallery(key, FlatIndex(key.dimension))
-    for faces in snapshot.faces(key):
-        gallery.apply([], [faces])
-    return gallery
+    def _make_what_is_missing(self) -> None:
+        """Let galleries be made that are not loaded, or not up to date, or whose index does not fit any more."""
+        for name, key in self._state.own.items():
+            gallery = self._state.loaded.get(name)
+            failed_at, _ = self._failures.get(key.id, (-_RETRY_SECONDS, None))
+            if key.id in self._jobs or time.monotonic() - failed_at < _RETRY_SECONDS:
+                continue
+            if gallery is None or gallery.position != self._state.position:
+                self._begin(key, self._builder.load)
+            elif not self._builder.keeps(gallery):
+                self._begin(key, self._builder.build)
+
+    def _begin(self, key: GalleryKey, make: Callable[[GalleryKey, int], LoadedGallery]) -> None:
+        job = threading.Thread(target=self._make, args=(key, make), name=f"gallery-{key.id}", daemon=True)
+        self._jobs[key.id] = job
+        job.start()
+
+    def _make(self, key: GalleryKey, make: Callable[[GalleryKey, int], LoadedGallery]) -> None:
+        """Make a gallery aside, and put it in place."""
+        threads = os.cpu_count() or 1
+        if self._follower.is_alive():  # there are searches, which go first
+            threads = max(1, threads // 2)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        try:
+            gallery = make(key, threads)
+            with self._changing:
+                self._made[key.id] = gallery
+                self._saved_at[key.id] = gallery.position.sequence
+                self._rebuilds[key.id] = self._rebuilds.get(key.id, -1) + 1
+                self._catch_up()
+                self._failures.pop(key.id, None)
+        except Exception as error:  # whatever it is, it is tried again
+            if key.id not in self._failures and not self._stopping.is_set():
+                _LOG.error(
+                    "gallery %r cannot be loaded: %s", key.name, error, exc_info=not isinstance(error, Unavailable)
+                )
+            self._failures[key.id] = (time.monotonic(), error)
+        finally:
+            del self._jobs[key.id]
+
+    def _save_those_behind(self, changes: int) -> None:
+        for gallery in self._state.loaded.values():
+            saved_at = self._saved_at.setdefault(gallery.key.id, gallery.position.sequence)
+            if gallery.position.sequence - saved_at >= changes:
+                self._builder.save(gallery)
+                self._saved_at[gallery.key.id] = gallery.position.sequence

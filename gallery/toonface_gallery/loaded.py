@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toonface_gallery.index import FaceIndex
-from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
+from toonface_contract.options import Group
+from toonface_gallery.index import Encoded, FaceIndex, deepen
+from toonface_gallery.labels import FaceLabels
+from toonface_gallery.plan import IndexPlan
+from toonface_gallery.snapshot import EnrolledFaces, GalleryKey, Position
+
+_NOWHERE: Final = Position()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +41,40 @@ class LoadedGallery:
     """An index and the labels of its faces. Searches run side by side; a change waits for them, and they for it.
 
     Changes are made in place, under a lock that is held for the change in memory alone: nothing is read from the store
-    under it. Copy and swap would spare searches that wait, but at the price of copying every vector for each change:
-    200 MB for one face more in 100,000 of 512 dimensions, ten times a second, and twice the memory.
+    under it, nor is anything worked out that can be known before. Copy and swap would spare searches that wait, but at
+    the price of copying every vector for each change: 200 MB for one face more in 100,000 of 512 dimensions, ten times
+    a second, and twice the memory.
+
+    Attributes:
+        key: the gallery; its name may change.
+        plan: of the index.
+        position: the change in the store's history up to which this is what the store holds.
     """
 
-    def __init__(self, key: GalleryKey, index: FaceIndex) -> None:
-        """Take over an empty index for the gallery `key`."""
+    def __init__(
+        self,
+        key: GalleryKey,
+        plan: IndexPlan,
+        index: FaceIndex,
+        labels: FaceLabels | None = None,
+        position: Position = _NOWHERE,
+    ) -> None:
+        """Take over an index for the gallery `key`, and the labels of its faces."""
         self.key = key
-        self._index = index
-        self._labels: dict[int, str] = {}
+        self.plan = plan
+        self.position = position
+        self.index = index
+        self.labels = FaceLabels() if labels is None else labels
         self._lock = _ReadWriteLock()
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.index)
 
     def apply(
         self,
         removed: Sequence[int],
-        added: Sequence[EnrolledFaces],
+        added: Iterable[EnrolledFaces],
         relabelled: Sequence[tuple[int, str]] = (),
     ) -> None:
         """Remove faces, then add some and give some other labels, as one change. One thread at a time may do so.
@@ -57,30 +82,49 @@ class LoadedGallery:
         Faces gone or there already are passed over: a change may be applied again when it is not known whether it was,
         and a face that came and went between two looks at the store may be among the removed alone.
         """
+        gone = self.labels.present(np.unique(np.array(removed, np.int64)))
+        ready = [self._ready(faces, gone) for faces in added]
         with self._lock.writing():
-            gone = [face for face in removed if face in self._labels]
-            if gone:
-                self._index.remove(np.array(gone, np.int64))
-            for face in gone:
-                del self._labels[face]
-            for faces in added:
-                new = np.array([face not in self._labels for face in faces.ids.tolist()])
-                self._index.add(faces.ids[new], faces.embeddings[new])
-                self._labels.update(zip(faces.ids.tolist(), faces.labels, strict=True))
-            self._labels.update((face, label) for face, label in relabelled if face in self._labels)
+            if len(gone):
+                self.index.remove(gone)
+                self.labels.remove(gone)
+            for ids, labels, encoded in ready:
+                self.index.add(ids, encoded)
+                self.labels.set(ids, labels)
+            if relabelled:
+                ids = np.array([face for face, _ in relabelled], np.int64)
+                there = self.labels.has(ids)
+                self.labels.set(
+                    ids[there], [label for (_, label), is_there in zip(relabelled, there, strict=True) if is_there]
+                )
 
-    def search(self, embeddings: NDArray[np.float32], topk: int) -> Matches:
-        """The K = min(topk, faces in the gallery) nearest faces of each row of `embeddings` FP32 [N,D]."""
+    def search(self, embeddings: NDArray[np.float32], topk: int, group: Group = "face") -> Matches:
+        """The nearest faces of each row of `embeddings` FP32 [N,D].
+
+        Args:
+            embeddings: of unit length.
+            topk: 1 or more.
+            group: `face` for the K = min(topk, faces) nearest faces; `label` for the nearest face of each of the
+                K = min(topk, labels) nearest labels.
+        """
         with self._lock.reading():
-            k = min(topk, len(self._index))
+            k = min(topk, len(self.labels) if group == "face" else self.labels.distinct)
             if k == 0:
                 rows = len(embeddings)
                 return Matches(
                     np.empty((rows, 0), np.int64), np.empty((rows, 0), np.float32), [[] for _ in range(rows)]
                 )
-            scores, ids = self._index.search(embeddings, k)
-            labels = [[self._labels[face] if face != -1 else "" for face in row] for row in ids.tolist()]
+            if group == "face":
+                scores, ids = self.index.search(embeddings, k)
+            else:
+                scores, ids = deepen(self.index.search, embeddings, k, len(self.labels), self.labels.first_of_each)
+            labels = self.labels.names(ids)
         return Matches(ids, np.where(ids == -1, np.float32(0), scores), labels)
+
+    def _ready(self, faces: EnrolledFaces, gone: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str], Encoded]:
+        new = ~self.labels.has(faces.ids) | np.isin(faces.ids, gone)
+        labels = [label for label, is_new in zip(faces.labels, new, strict=True) if is_new]
+        return faces.ids[new], labels, self.index.encode(faces.embeddings[new])
 
 
 class _ReadWriteLock:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from toonface_contract.errors import ServerError
-from toonface_contract.names import ACCESS_FILE_ENV, ADMIN_TOKEN_ENV, GALLERY_URL_ENV
+from toonface_contract.names import ACCESS_FILE_ENV, ADMIN_TOKEN_ENV, GALLERY_INDEX_ENV, GALLERY_URL_ENV
 from toonface_server import binary, preflight
 from toonface_server.canary import Canary, canaries
 from toonface_server.control import Control, Key
@@ -85,6 +85,7 @@ def _prepare(options: ServeOptions, reporter: Reporter, runtime: Runtime) -> Lau
         reporter.event("shared_memory", warning, level="warning")
     environment = binary.server_environment(installation)
     environment[GALLERY_URL_ENV] = options.gallery_url
+    environment.setdefault(GALLERY_INDEX_ENV, str(options.repository.absolute().parent / "gallery.index"))
     environment[ADMIN_TOKEN_ENV] = options.admin_token
     environment[ACCESS_FILE_ENV] = str(options.access_file.absolute()) if options.access_file else ""
     return Launch(

@@ -29,7 +29,7 @@ class SmallGalleries:
             "empty": (np.zeros(0, int), [], AXES[:0]),
         }
 
-    def search(self, gallery: str, embeddings: np.ndarray, topk: int) -> Found | ToonfaceError:
+    def search(self, gallery: str, embeddings: np.ndarray, topk: int, group: str) -> Found | ToonfaceError:
         self.asked.append((gallery, len(embeddings), topk))
         if gallery == "padded":
             rows = len(embeddings)

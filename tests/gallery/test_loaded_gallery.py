@@ -7,13 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from gallery_helpers import DIMENSION, EMBEDDER, basis
 
-from toonface_gallery.index import FaceIndex, FlatIndex
+from toonface_gallery.faiss_index import FlatIndex
+from toonface_gallery.index import Encoded, FaceIndex
 from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.plan import plan
 from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
 
 
+def flat() -> FlatIndex:
+    return FlatIndex("Flat", "", DIMENSION, "IP")
+
+
 def people(index: FaceIndex) -> LoadedGallery:
-    return LoadedGallery(GalleryKey(1, "people", DIMENSION, EMBEDDER), index)
+    key = GalleryKey(1, "people", DIMENSION, EMBEDDER)
+    return LoadedGallery(key, plan(key.index, 0, DIMENSION, 0), index)
 
 
 def faces(**enrolled: int) -> EnrolledFaces:
@@ -23,7 +30,7 @@ def faces(**enrolled: int) -> EnrolledFaces:
 
 
 def test_a_change_applied_again_changes_nothing() -> None:
-    gallery = people(FlatIndex(DIMENSION))
+    gallery = people(flat())
     gallery.apply([], [faces(Ada=1, Grace=2)])
     for _ in range(2):
         gallery.apply([1], [faces(Noor=3), faces(Mary=4)])
@@ -33,23 +40,49 @@ def test_a_change_applied_again_changes_nothing() -> None:
 
 
 def test_part_of_a_change_that_is_there_already_is_passed_over() -> None:
-    gallery = people(FlatIndex(DIMENSION))
+    gallery = people(flat())
     gallery.apply([], [faces(Ada=1)])
     gallery.apply([5], [faces(Ada=1, Grace=2)])
     assert sorted(gallery.search(basis(1), 9).labels[0]) == ["Ada", "Grace"]
+
+
+def test_a_face_with_another_embedding_or_label_is_found_as_it_is_now() -> None:
+    gallery = people(flat())
+    gallery.apply([], [faces(Ada=1, Grace=2, Noor=3)])
+    moved = EnrolledFaces(np.array([1]), ["Mary"], basis(5))
+    gallery.apply([1, 3], [moved], [(2, "Zoe"), (3, "gone"), (77, "never there")])
+    found = gallery.search(basis(5, 2), 9)
+    assert [row[0] for row in found.labels] == ["Mary", "Zoe"]
+    assert sorted(found.ids[0].tolist()) == [1, 2]
+
+
+def test_grouped_matches_are_of_different_labels_each_with_its_nearest_face() -> None:
+    angles = np.linspace(0, 1.5, 90)
+    vectors = (np.cos(angles)[:, np.newaxis] * basis(0) + np.sin(angles)[:, np.newaxis] * basis(1)).astype(np.float32)
+    labels = ["Ada"] * 60 + ["Grace", "Ada"] * 10 + ["Noor"] * 10
+    gallery = people(flat())
+    gallery.apply([], [EnrolledFaces(np.arange(100, 190), labels, vectors)])
+    found = gallery.search(np.concatenate([basis(0), basis(1)]), 5, "label")
+    assert found.labels == [["Ada", "Grace", "Noor"], ["Noor", "Ada", "Grace"]]
+    assert found.ids.tolist() == [[100, 160, 180], [189, 179, 178]]
+    np.testing.assert_allclose(found.scores[0], np.cos(angles[[0, 60, 80]]), atol=1e-6)
+    assert gallery.search(basis(0), 2, "label").labels == [["Ada", "Grace"]]
+
+    gallery.apply(list(range(180, 190)), [])
+    assert gallery.search(basis(1), 5, "label").labels == [["Ada", "Grace"]]
 
 
 class SlowIndex(FlatIndex):
     """A flat index whose changes and searches take long enough to meet, and that counts how often they do."""
 
     def __init__(self) -> None:
-        super().__init__(DIMENSION)
+        super().__init__("Flat", "", DIMENSION, "IP")
         self.changing = False
         self.met = 0
 
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+    def add(self, ids: np.ndarray, encoded: Encoded) -> None:
         self.changing = True
-        super().add(ids, vectors)
+        super().add(ids, encoded)
         time.sleep(0.01)
         self.changing = False
 
@@ -94,7 +127,7 @@ def test_searches_run_side_by_side() -> None:
             both_inside.wait()
             return super().search(vectors, k)
 
-    gallery = people(MeetingIndex(DIMENSION))
+    gallery = people(MeetingIndex("Flat", "", DIMENSION, "IP"))
     gallery.apply([], [faces(Ada=1)])
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: gallery.search(basis(1), 1).labels, range(2)))

@@ -27,7 +27,7 @@ from toonface_client.client import ToonfaceClient
 from toonface_client.draw import draw_result
 from toonface_client.results import Face, RecognitionResult
 from toonface_contract.errors import ConfigError, ToonfaceError
-from toonface_contract.options import MAX_FACES, MAX_TOPK
+from toonface_contract.options import MAX_FACES, MAX_TOPK, Group
 
 _SHARE = click.FloatRange(0, 1)
 _JPEG_QUALITY = 92
@@ -39,6 +39,11 @@ _JPEG_QUALITY = 92
 @click.option("--det-threshold", type=_SHARE, help="A face counts above this detection score.  [default: the server's]")
 @click.option("--rec-threshold", type=_SHARE, help="A name counts from this similarity on.  [default: the server's]")
 @click.option("--topk", type=click.IntRange(1, MAX_TOPK), help="Matches to report a face.  [default: the server's]")
+@click.option(
+    "--group",
+    type=click.Choice(get_args(Group)),
+    help="Rank enrolled faces, or labels, each by its nearest face.  [default: the server's]",
+)
 @click.option("--max-faces", type=click.IntRange(1, MAX_FACES), help="Faces to name.  [default: the server's]")
 @click.option(
     "--save",

@@ -1,8 +1,10 @@
 """The stage `gallery_search`: embeddings to the names of the nearest faces in a gallery."""
 
 import json
+import os
+from pathlib import Path
 
-from toonface_contract.names import GALLERY_URL_ENV
+from toonface_contract.names import GALLERY_INDEX_ENV, GALLERY_URL_ENV
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.matching import Probes, identify
 from toonface_gallery.access import access_from_environment
@@ -12,14 +14,23 @@ from toonface_server import stage
 
 
 class TritonPythonModel:
-    """Triton's interface to a python model."""
+    """Triton's interface to a python model.
+
+    One instance serves, so that the server holds each index once: it searches for all the requests of a batch together.
+    """
 
     def initialize(self, args):
         """Load the galleries, and follow their store from then on."""
         parameters = stage.start(args)
         self._defaults = RecognitionOptions(**json.loads(parameters["options"]))
         self._store = GalleryStore(stage.environment(GALLERY_URL_ENV))
-        self._galleries = LiveGalleries(self._store, parameters["embedder"], int(parameters["dimension"]))
+        folder = os.environ.get(GALLERY_INDEX_ENV)
+        self._galleries = LiveGalleries(
+            self._store,
+            parameters["embedder"],
+            int(parameters["dimension"]),
+            folder=Path(folder) if folder else None,
+        )
         self._galleries.start()
         self._access = access_from_environment()
 
@@ -39,5 +50,5 @@ class TritonPythonModel:
         real = stage.tensor(request, "real")[:, 0]
         return Probes(stage.tensor(request, "embedding")[real], options)
 
-    def _search(self, gallery, embeddings, topk):
-        return stage.attempt(self._galleries.search, gallery, embeddings, topk)
+    def _search(self, gallery, embeddings, topk, group):
+        return stage.attempt(self._galleries.search, gallery, embeddings, topk, group)

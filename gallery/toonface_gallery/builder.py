@@ -1,0 +1,148 @@
+"""Makes the index of one gallery: from the file where it was saved, or from the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import faiss
+
+from toonface_contract.admin import IndexSettings
+from toonface_contract.errors import InvalidRequest, Unavailable
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.plan import IndexPlan, plan
+from toonface_gallery.saved import SavedIndices, Unusable
+from toonface_gallery.snapshot import GalleryKey
+from toonface_gallery.store import GalleryStore
+
+_LOG = logging.getLogger(__name__)
+
+
+class Builder:
+    """Loads galleries from a store, beside those that serve. Safe to use from several threads, each for its gallery."""
+
+    def __init__(self, store: GalleryStore, saved: SavedIndices | None, memory: int, stopping: threading.Event) -> None:
+        """Use a store, a folder of saved indices if there is one, and so many bytes of memory for an index.
+
+        Once `stopping` is set, what is being built is given up.
+        """
+        self._store = store
+        self._saved = saved
+        self._memory = memory
+        self._stopping = stopping
+
+    def plan_for(self, key: GalleryKey, faces: int) -> IndexPlan:
+        """The index that a gallery of so many faces gets.
+
+        One whose settings name a type that cannot serve gets the automatic choice: it must not be lost to searches.
+        """
+        try:
+            return plan(key.index, faces, key.dimension, self._memory)
+        except InvalidRequest as error:
+            _LOG.error("gallery %r is given an index by its size: %s", key.name, error.message)
+            return plan(IndexSettings(metric=key.index.metric), faces, key.dimension, self._memory)
+
+    def keeps(self, gallery: LoadedGallery) -> bool:
+        """Whether a gallery's index still fits its size and is not worn.
+
+        Twice as many faces would have to call for another index, too, before a gallery that has shrunk gets one: or
+        one that hovers around a limit would be built over and over.
+        """
+        counts = (len(gallery), 2 * len(gallery))
+        return not gallery.index.worn and gallery.plan.name in {
+            self.plan_for(gallery.key, count).name for count in counts
+        }
+
+    def load(self, key: GalleryKey, threads: int) -> LoadedGallery:
+        """The gallery as it was saved, which may lie behind the store, or else as it is in the store.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        gallery = self._from_file(key)
+        return self.build(key, threads) if gallery is None else gallery
+
+    def build(self, key: GalleryKey, threads: int) -> LoadedGallery:
+        """The gallery as it is in the store, with a new index, which is saved.
+
+        Args:
+            key: the gallery.
+            threads: to compute with.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        began = time.monotonic()
+        faiss.omp_set_num_threads(threads)
+        with self._store.snapshot() as snapshot:
+            chosen = self.plan_for(key, snapshot.count(key))
+            sample = snapshot.sample(key, chosen.sample) if chosen.sample else None
+        index, first = chosen.make(key.dimension, key.index.metric, self._folder())
+        if sample is not None:
+            first.train(sample)  # minutes, perhaps, in which no transaction should be open
+            del sample
+        with self._store.snapshot() as snapshot:
+            gallery = LoadedGallery(key, chosen, index, position=snapshot.position())
+            for faces in snapshot.faces(key):
+                if self._stopping.is_set():
+                    raise Unavailable("the server stops")
+                gallery.apply([], [faces])
+        if len(gallery) > 0:
+            _LOG.info(
+                "gallery %r: %d faces, index %s (%s), built in %.1f s",
+                key.name,
+                len(gallery),
+                chosen.name,
+                chosen.reason,
+                time.monotonic() - began,
+            )
+        self.save(gallery)
+        return gallery
+
+    def save(self, gallery: LoadedGallery) -> None:
+        """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer."""
+        if self._saved is None or len(gallery) == 0:
+            return
+        try:
+            self._saved.save(gallery)
+        except OSError as error:
+            _LOG.warning("gallery %r: its index cannot be saved for a quick start: %s", gallery.key.name, error)
+
+    def _from_file(self, key: GalleryKey) -> LoadedGallery | None:
+        if self._saved is None:
+            return None
+        began = time.monotonic()
+        try:
+            gallery = self._saved.load(key)
+            if gallery is not None:
+                with self._store.snapshot() as snapshot:
+                    if not snapshot.follows(gallery.position):
+                        raise Unusable("it is not of this store's history, or older than what the store remembers")
+        except (OSError, Unusable) as error:
+            _LOG.warning(
+                "gallery %r: the saved index %s is thrown away and built anew: %s",
+                key.name,
+                self._saved.path(key),
+                error,
+            )
+            self._saved.discard(key)
+            return None
+        if gallery is not None:
+            _LOG.info(
+                "gallery %r: %d faces, index %s (%s), read from %s in %.1f s",
+                key.name,
+                len(gallery),
+                gallery.plan.name,
+                gallery.plan.reason,
+                self._saved.path(key),
+                time.monotonic() - began,
+            )
+        return gallery
+
+    def _folder(self) -> Path | None:
+        if self._saved is None:
+            return None
+        self._saved.folder.mkdir(parents=True, exist_ok=True)
+        return self._saved.folder

@@ -1,0 +1,195 @@
+"""Which index a gallery gets: the one that its settings name, or the one that fits its size and the memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import faiss
+
+from toonface_contract.admin import IndexSettings
+from toonface_contract.errors import InvalidRequest
+from toonface_gallery.faiss_index import FaissIndex, GpuIndex, gpu_is_there, kind_of
+from toonface_gallery.index import FaceIndex
+from toonface_gallery.two_stage import TwoStageIndex, VectorFile
+
+# Up to here every face is looked at, exactly, within some 2 ms; benchmarks/README.md has the figures.
+FLAT_MOST: Final = 25_000
+
+# Vectors to learn a centroid from. FAISS recommends 39 at least.
+_FOR_A_CENTROID: Final = 39
+
+# Vectors to learn a quantiser from: product quantisers have 256 centroids in each part.
+_FOR_A_PRODUCT: Final = 256 * _FOR_A_CENTROID
+_FOR_A_RANGE: Final = 1000
+
+# Bytes of one face beside its vector: ids, rows, labels, and the map from ids to lists.
+_OVERHEAD: Final = 100
+
+_SECOND_STAGE: Final = {"RFlat": "float32", "Refine(Flat)": "float32", "Refine(SQfp16)": "float16"}
+
+_UNLIMITED: Final = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """What index to make.
+
+    Attributes:
+        factory: FAISS's factory string, of the first stage if there are two.
+        parameters: of searches, as FAISS takes them.
+        exact: `float16` or `float32` for a second stage with vectors so kept; empty for none.
+        sample: faces to learn from; 0 when there is nothing to learn.
+        reason: why this one, in a sentence.
+    """
+
+    factory: str
+    parameters: str
+    exact: str
+    sample: int
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The plan as an index type that settings can name."""
+        stages = self.factory
+        if self.exact:
+            stages += next(f",{suffix}" for suffix, dtype in _SECOND_STAGE.items() if dtype == self.exact)
+        return f"{stages};{self.parameters}" if self.parameters else stages
+
+    def make(self, dimension: int, metric: str, folder: Path | None) -> tuple[FaceIndex, FaissIndex]:
+        """An empty index, and the part of it that has to be trained.
+
+        Args:
+            dimension: D.
+            metric: `IP` or `L2`.
+            folder: for files that the index needs as long as it lives; None for the system's temporary one.
+        """
+        kind = kind_of(self.factory, dimension, metric)
+        first = (GpuIndex if gpu_is_there() else kind)(self.factory, self.parameters, dimension, metric)
+        if not self.exact:
+            return first, first
+        return TwoStageIndex(first, VectorFile(dimension, self.exact, folder)), first
+
+
+def plan(settings: IndexSettings, faces: int, dimension: int, memory: int) -> IndexPlan:
+    """The index for a gallery.
+
+    Args:
+        settings: of the gallery.
+        faces: in it.
+        dimension: of their vectors.
+        memory: bytes that the index may take.
+
+    Raises:
+        InvalidRequest: `invalid_command`, FAISS does not know the type that the settings name, or it cannot serve.
+    """
+    if settings.type is None:
+        return _automatic(faces, dimension, memory)
+    named, _, parameters = settings.type.partition(";")
+    factory, exact = _stages(named)
+    factory = re.sub(r"\bIVF\b(?!\d)", f"IVF{lists_for(faces)}", factory)
+    if factory.startswith("IVF") and "," not in factory:
+        factory += ",Flat"
+    least = _sample_needed(factory, dimension, settings.metric, settings.type)
+    if faces < least:
+        return _flat(f"{settings.type} learns from {least:,} faces, and there are {faces:,}; it is Flat until then")
+    lists = re.search(r"\bIVF(\d+)", factory)
+    sample = max(least, int(lists[1]) * 64 if lists else 20_000) if least else 0
+    return IndexPlan(factory, parameters or _searching(factory), exact, sample, f"{settings.type}, as was asked for")
+
+
+def check(settings: IndexSettings, dimension: int) -> None:
+    """Refuse settings that name an index type that cannot serve.
+
+    Raises:
+        InvalidRequest: `invalid_command`.
+    """
+    found = plan(settings, 100_000_000, dimension, _UNLIMITED)
+    try:
+        found.make(dimension, settings.metric, None)
+    except RuntimeError as error:
+        raise _refused(str(settings.type), _faiss_reason(error)) from None
+
+
+def lists_for(faces: int) -> int:
+    """The number of inverted lists for so many faces: some 2 sqrt(N), as a power of two, so that it seldom changes."""
+    return int(2 ** round(math.log2(max(2 * math.sqrt(faces), 16))))
+
+
+def memory_budget() -> int:
+    """Bytes that an index may take: a third of the machine's or the container's memory, as another is built aside."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return (total if limit == "max" else min(total, int(limit))) // 3
+
+
+def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
+    if faces <= FLAT_MOST:
+        return _flat(f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
+    lists = lists_for(faces)
+    factory = f"IVF{lists},SQfp16"
+    half = faces * (2 * dimension + _OVERHEAD)
+    sizes = f"{faces:,} faces take {half / 1e9:.2g} GB in half precision, and an index may take {memory / 1e9:.2g} GB"
+    if half <= memory:
+        return IndexPlan(factory, _searching(factory), "", 64 * lists, sizes)
+    factory = f"IVF{lists},RaBitQ"
+    return IndexPlan(factory, _searching(factory), "float16", 64 * lists, f"{sizes}, so exact vectors stay on the disk")
+
+
+def _flat(reason: str) -> IndexPlan:
+    return IndexPlan("Flat", "", "", 0, reason)
+
+
+def _stages(named: str) -> tuple[str, str]:
+    """The factory string of the first stage, and the type of the vectors of the second, empty if there is none."""
+    for suffix, dtype in _SECOND_STAGE.items():
+        if named.endswith(f",{suffix}"):
+            return named.removesuffix(f",{suffix}"), dtype
+    return named, ""
+
+
+def _searching(factory: str) -> str:
+    """Parameters that find the nearest face nearly always; benchmarks/README.md has what they cost."""
+    if lists := re.search(r"\bIVF(\d+)", factory):
+        return f"nprobe={max(16, int(lists[1]) // 32)}"
+    return "efSearch=64" if "HNSW" in factory else ""
+
+
+@lru_cache
+def _sample_needed(factory: str, dimension: int, metric: str, named: str) -> int:
+    """The faces that an index has to learn from at least; 0 when it learns nothing."""
+    try:
+        kind_of(factory, dimension, metric)
+        needs = not faiss.index_factory(dimension, factory).is_trained
+    except RuntimeError as error:
+        raise _refused(named, _faiss_reason(error)) from None
+    except ValueError as error:
+        raise _refused(named, str(error)) from None
+    if not needs:
+        return 0
+    lists = re.search(r"\bIVF(\d+)", factory)
+    products = re.search(r"PQ|RQ|LSQ", factory)
+    return max(
+        _FOR_A_RANGE, _FOR_A_PRODUCT if products else 0, int(lists[1]) * _FOR_A_CENTROID if lists else 0, dimension
+    )
+
+
+def _faiss_reason(error: RuntimeError) -> str:
+    return f"FAISS says: {str(error).rsplit('Error: ', 1)[-1].strip()}"
+
+
+def _refused(named: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"a gallery cannot have the index type {named!r}: {reason}. Allowed are Flat, IVF, HNSW32, and FAISS's factory "
+        "strings of flat, IVF and HNSW indices, such as SQ8, 'IVF1024,SQfp16;nprobe=32' or 'IVF,SQ8,Refine(SQfp16)'",
+        code="invalid_command",
+    )

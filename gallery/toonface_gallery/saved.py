@@ -1,0 +1,150 @@
+"""Indices in files, for a quick start: written whole or not at all, and believed only as far as they can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Final
+
+from toonface_contract.admin import IndexSettings
+from toonface_gallery.labels import FaceLabels
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.plan import IndexPlan
+from toonface_gallery.snapshot import GalleryKey, Position
+
+# Says what the file is, and changes with its format.
+_MAGIC: Final = b"toonface index 1\n"
+_DIGEST_BYTES: Final = hashlib.sha256().digest_size
+_CHUNK: Final = 1 << 20
+
+
+class Unusable(Exception):
+    """A saved index cannot be used; the message says why."""
+
+
+class SavedIndices:
+    """A folder of saved indices, a file for each gallery. Several servers may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use this folder, and make it when something is saved."""
+        self.folder = folder
+
+    def path(self, key: GalleryKey) -> Path:
+        """The file of a gallery."""
+        return self.folder / f"gallery-{key.id}.index"
+
+    def save(self, gallery: LoadedGallery) -> None:
+        """Save a gallery that nobody changes meanwhile: a temporary file, fsync, rename.
+
+        Raises:
+            OSError: the disk is full, or read-only. What was there before is still there.
+        """
+        header = {
+            "dimension": gallery.key.dimension,
+            "embedder": gallery.key.embedder,
+            "gallery": gallery.key.id,
+            "index": gallery.key.index.model_dump(),
+            "plan": asdict(gallery.plan),
+            "position": asdict(gallery.position),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _replacing(self.path(gallery.key)) as file:
+            out = _Digesting(file)
+            out.write(_MAGIC)
+            out.write(json.dumps(header).encode() + b"\n")
+            gallery.labels.save(out)
+            gallery.index.save(out)
+            file.write(out.digest.digest())
+
+    def load(self, key: GalleryKey) -> LoadedGallery | None:
+        """The saved index of a gallery, or None where there is none.
+
+        Raises:
+            Unusable: it is damaged, of another gallery, embedder or settings, or was written by another version.
+        """
+        try:
+            file = self.path(key).open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            _check_whole(file)
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise Unusable("another version of toonface wrote it")
+            header = json.loads(file.readline())
+            made_for = (header["gallery"], header["dimension"], header["embedder"], IndexSettings(**header["index"]))
+            if made_for != (key.id, key.dimension, key.embedder, key.index):
+                raise Unusable("it is of another gallery, embedder or index type")
+            plan = IndexPlan(**header["plan"])
+            labels = FaceLabels()
+            labels.restore(file)
+            index, _ = plan.make(key.dimension, key.index.metric, self.folder)
+            index.restore(file)
+            return LoadedGallery(key, plan, index, labels, Position(**header["position"]))
+
+    def discard(self, key: GalleryKey) -> None:
+        """Delete the saved index of a gallery, if there is one and it can be."""
+        with suppress(OSError):
+            self.path(key).unlink(missing_ok=True)
+
+    def keep_only(self, galleries: set[int]) -> None:
+        """Delete the files of all other galleries, and what writers that were killed have left."""
+        wanted = {f"gallery-{number}.index" for number in galleries}
+        for path in self.folder.glob("gallery-*.index*"):
+            with suppress(OSError):
+                if path.name not in wanted and not _is_being_written(path):
+                    path.unlink()
+
+
+class _Digesting:
+    """A stream that takes the digest of what goes through it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+
+def _check_whole(file: IO[bytes]) -> None:
+    """Refuse a file that does not end with the digest of the rest: FAISS might crash on what is in it."""
+    rest = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
+    digest = hashlib.sha256()
+    while rest > 0 and (chunk := file.read(min(rest, _CHUNK))):
+        digest.update(chunk)
+        rest -= len(chunk)
+    if rest != 0 or file.read() != digest.digest():
+        raise Unusable("it is damaged")
+    file.seek(0)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once the block is left without an error, and is on disk by then."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.{os.getpid()}.", delete=False) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether the process that named this temporary file is still there, on this machine."""
+    pid = path.name.partition(".index.")[2].partition(".")[0]
+    return pid.isdecimal() and Path(f"/proc/{pid}").exists()
