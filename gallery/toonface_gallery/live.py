@@ -163,8 +163,12 @@ class LiveGalleries:
     @property
     def sequence(self) -> int:
         """Number of the last change in the store that searches take account of."""
-        loaded = self._state.loaded.values()
-        return min([self._state.position.sequence, *(gallery.position.sequence for gallery in loaded)])
+        state = self._state
+        behind = [each.position.sequence for each in state.loaded.values() if each.position != state.position]
+        # One that is not behind by its number is of another history, and being made anew.
+        return min(
+            (number if number < state.position.sequence else 0 for number in behind), default=state.position.sequence
+        )
 
     @property
     def lag_seconds(self) -> float:
