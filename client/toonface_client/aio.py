@@ -16,7 +16,16 @@ from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT
 from toonface_client.concurrency import check_concurrency, in_order_async
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import NEAREST, Candidate, Enrolment, EnrolReport, LabelledPicture, candidate, must_build
+from toonface_client.enrolment import (
+    NEAREST,
+    Candidate,
+    Enrolment,
+    EnrolReport,
+    LabelledPicture,
+    candidate,
+    holds_faces,
+    must_build,
+)
 from toonface_client.images import ImageSource, encoded
 from toonface_client.quality import DEFAULT_GATE, QualityGate
 from toonface_client.results import FeatureResult, RecognitionResult
@@ -133,7 +142,7 @@ class AsyncToonfaceClient(AsyncGalleryVerbs):
         async for picture, outcome in in_order_async(embedded, pictures, concurrency):
             enrolment.add(picture, outcome)
         enrolment.compare()
-        if not build and enrolment.probes is not None:
+        if not build and enrolment.probes is not None and holds_faces(found, gallery):
             enrolment.compare_enrolled(await self.search(gallery, enrolment.probes, topk=NEAREST, timeout=timeout))
         call = enrolment.write(gallery, build=build, replace=replace, index=index, dry_run=dry_run)
         if call is None:

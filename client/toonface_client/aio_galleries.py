@@ -76,7 +76,12 @@ class AsyncGalleryVerbs:
 
     async def verify(self, gallery: str, *, timeout: float | None = None) -> Verification:
         """As `ToonfaceClient.verify`."""
-        return await self._transport.run(calls.verify(gallery), timeout)
+        page = await self._transport.run(calls.verify(gallery, 0), timeout)
+        faces, problems = page.faces, page.problems
+        while page.next_after_id is not None:
+            page = await self._transport.run(calls.verify(gallery, page.next_after_id), timeout)
+            faces, problems = faces + page.faces, problems + page.problems
+        return Verification(faces=faces, problems=problems, sequence=page.sequence)
 
     async def search(
         self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None

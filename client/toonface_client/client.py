@@ -12,7 +12,16 @@ from toonface_client import calls
 from toonface_client.calls import FeatureOptions, RecognizeOptions
 from toonface_client.concurrency import check_concurrency, in_order
 from toonface_client.connection import DEFAULT_ADDRESS, Connection, Tls
-from toonface_client.enrolment import NEAREST, Candidate, Enrolment, EnrolReport, LabelledPicture, candidate, must_build
+from toonface_client.enrolment import (
+    NEAREST,
+    Candidate,
+    Enrolment,
+    EnrolReport,
+    LabelledPicture,
+    candidate,
+    holds_faces,
+    must_build,
+)
 from toonface_client.galleries import GalleryVerbs
 from toonface_client.images import ImageSource, encoded
 from toonface_client.quality import DEFAULT_GATE, QualityGate
@@ -185,7 +194,7 @@ class ToonfaceClient(GalleryVerbs):
         for picture, outcome in in_order(embedded, pictures, concurrency):
             enrolment.add(picture, outcome)
         enrolment.compare()
-        if not build and enrolment.probes is not None:
+        if not build and enrolment.probes is not None and holds_faces(found, gallery):
             enrolment.compare_enrolled(self.search(gallery, enrolment.probes, topk=NEAREST, timeout=timeout))
         call = enrolment.write(gallery, build=build, replace=replace, index=index, dry_run=dry_run)
         if call is None:

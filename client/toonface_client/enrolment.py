@@ -279,6 +279,11 @@ def must_build(galleries: Galleries, name: str, *, build: bool, replace: bool) -
     return False
 
 
+def holds_faces(galleries: Galleries, name: str) -> bool:
+    """Whether there are faces in a gallery to compare new ones with."""
+    return any(gallery.name == name and gallery.faces for gallery in galleries.galleries)
+
+
 def _new_face(picture: LabelledPicture) -> NewFace:
     try:
         return NewFace(label=picture.label, source=picture.source)

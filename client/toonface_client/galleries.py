@@ -85,8 +85,17 @@ class GalleryVerbs:
         return self._transport.run(calls.stats(gallery), timeout)
 
     def verify(self, gallery: str, *, timeout: float | None = None) -> Verification:
-        """Has the server check what it has stored of a gallery, which takes as long as reading all of it."""
-        return self._transport.run(calls.verify(gallery), timeout)
+        """Has the server look at every stored embedding of a gallery, page by page.
+
+        Returns:
+            How many faces it has, and what is wrong with them.
+        """
+        page = self._transport.run(calls.verify(gallery, 0), timeout)
+        faces, problems = page.faces, page.problems
+        while page.next_after_id is not None:
+            page = self._transport.run(calls.verify(gallery, page.next_after_id), timeout)
+            faces, problems = faces + page.faces, problems + page.problems
+        return Verification(faces=faces, problems=problems, sequence=page.sequence)
 
     def search(
         self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None

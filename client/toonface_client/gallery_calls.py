@@ -79,9 +79,9 @@ def stats(gallery: str) -> Call[admin.GalleryStats]:
     return _admin_call(_command(admin.Stats, gallery=gallery), admin.GalleryStats)
 
 
-def verify(gallery: str) -> Call[admin.Verification]:
-    """Whether what is stored of a gallery is sound."""
-    return _admin_call(_command(admin.Verify, gallery=gallery), admin.Verification)
+def verify(gallery: str, after_id: int) -> Call[admin.Verification]:
+    """Whether a page of what is stored of a gallery is sound."""
+    return _admin_call(_command(admin.Verify, gallery=gallery, after_id=after_id), admin.Verification)
 
 
 def build(
@@ -161,7 +161,9 @@ def drop(gallery: str, *, dry_run: bool = False) -> Call[admin.Change]:
 def search(gallery: str, embeddings: NDArray[np.float32], topk: int) -> Call[list[tuple[Match, ...]]]:
     """The enrolled faces nearest to each embedding FP32 [N, D]; N is at most the stage's largest batch."""
     inputs = (input_tensor("embedding", embeddings), input_tensor("real", np.ones((len(embeddings), 1), np.bool_)))
-    return Call(GALLERY_SEARCH, parse_matches, inputs=inputs, parameters={"gallery": gallery, "topk": topk})
+    # Nothing is decided here; with the server's threshold its metrics would count strangers.
+    parameters = {"gallery": gallery, "topk": topk, "rec_threshold": 0.0}
+    return Call(GALLERY_SEARCH, parse_matches, inputs=inputs, parameters=parameters)
 
 
 def checked_rows(embeddings: ArrayLike) -> NDArray[np.float32]:

@@ -210,10 +210,12 @@ class Stats(_Command):
 
 
 class Verify(_Command):
-    """Check every stored embedding of a gallery."""
+    """Check the stored embeddings of one page of a gallery, in the order of their ids."""
 
     op: Literal["verify"] = "verify"
     gallery: GalleryName
+    after_id: int = Field(default=0, ge=0, le=2**63 - 1)
+    limit: int = Field(default=MAX_PAGE, ge=1, le=MAX_PAGE)
 
 
 Command = Annotated[
@@ -313,11 +315,13 @@ class Verification(_Answer):
     """Answer to verify.
 
     Attributes:
-        faces: stored faces that were looked at, which is all of them.
-        problems: what is wrong, a sentence each, at most a hundred; empty when all is well.
-        sequence: the store's last change when it was read.
+        faces: stored faces that were looked at.
+        problems: what is wrong with them, a sentence each; empty when all is well.
+        next_after_id: what to ask for next, or None on the last page.
+        sequence: the store's last change when they were read.
     """
 
     faces: int
     problems: list[str]
+    next_after_id: int | None = None
     sequence: int

@@ -117,7 +117,8 @@ class GalleryAdmin:
             case Stats():
                 return _answered(self._store.stats(command.gallery))
             case Verify():
-                return _answered(self._store.verify_gallery(command.gallery))
+                page = self._store.verify_page(command.gallery, after_id=command.after_id, limit=command.limit)
+                return _answered(page)
 
     def _write(
         self,

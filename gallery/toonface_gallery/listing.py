@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, distinct, func, select
 
-from toonface_contract.admin import FaceInfo, Faces, GalleryInfo, GalleryStats, LabelCount
+from toonface_contract.admin import FaceInfo, Faces, GalleryInfo, GalleryStats, LabelCount, Verification
 from toonface_gallery.embeddings import flaws
 from toonface_gallery.schema import faces, galleries
 from toonface_gallery.snapshot import GalleryKey, Snapshot
@@ -106,9 +106,26 @@ def stats(connection: Connection, key: GalleryKey, info: GalleryInfo) -> Gallery
     )
 
 
-def gallery_flaws(connection: Connection, key: GalleryKey) -> Iterator[str]:
-    """What is wrong with a gallery's embeddings, a sentence each: another length, not finite, not of unit length."""
-    wanted = select(faces.c.id, faces.c.embedding).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
+def verify(connection: Connection, key: GalleryKey, *, after_id: int = 0, limit: int | None = None) -> Verification:
+    """Look at a gallery's embeddings: their length, and that they are finite and of unit length.
+
+    Args:
+        connection: with an open transaction.
+        key: the gallery.
+        after_id: 0 for the first page, then the last answer's `next_after_id`.
+        limit: faces to look at, 1 or more; all where it is None.
+    """
+    wanted = select(faces.c.id, faces.c.embedding).where(faces.c.gallery_id == key.id, faces.c.id > after_id)
+    wanted = wanted.order_by(faces.c.id).limit(limit)
+    seen, last, problems = 0, after_id, []
     for part in connection.execute(wanted, execution_options={"yield_per": _CHECKED}).partitions():
-        for face, flaw in flaws([(face, data) for face, data in part], key.dimension):
-            yield f"face {face}: {flaw}"
+        problems += [
+            f"face {face}: {flaw}" for face, flaw in flaws([(face, data) for face, data in part], key.dimension)
+        ]
+        seen, last = seen + len(part), part[-1].id
+    return Verification(
+        faces=seen,
+        problems=problems,
+        next_after_id=last if seen == limit else None,
+        sequence=Snapshot(connection).sequence(),
+    )

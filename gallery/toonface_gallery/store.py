@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -30,9 +29,6 @@ from toonface_gallery.snapshot import GalleryKey, Snapshot
 
 # Missing ids or labels that an error names.
 _NAMED: Final = 10
-
-# Flaws that `verify_gallery` names.
-_FLAWS: Final = 100
 
 
 class GalleryStore:
@@ -330,20 +326,17 @@ class GalleryStore:
             if strays := connection.execute(lost).scalar_one():
                 found.append(f"{strays} faces belong to no gallery")
             for key in Snapshot(connection).galleries():
-                found += [f"gallery {key.name!r}, {flaw}" for flaw in listing.gallery_flaws(connection, key)]
+                found += [f"gallery {key.name!r}, {problem}" for problem in listing.verify(connection, key).problems]
         return found
 
-    def verify_gallery(self, gallery: str) -> Verification:
-        """`verify` for one gallery alone, without the database's own check.
+    def verify_page(self, gallery: str, *, after_id: int, limit: int) -> Verification:
+        """Look at the embeddings of at most `limit` faces of a gallery with ids above `after_id`.
 
         Raises:
             NotFound: `gallery_not_found`.
         """
         with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            snapshot = Snapshot(connection)
-            found = list(islice(listing.gallery_flaws(connection, key), _FLAWS))
-            return Verification(faces=snapshot.count(key), problems=found, sequence=snapshot.sequence())
+            return listing.verify(connection, rows.require(connection, gallery), after_id=after_id, limit=limit)
 
     @contextmanager
     def _writing(self, dry_run: bool = False) -> Iterator[Connection]:

@@ -104,6 +104,7 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
         ('{"op":"drop","gallery":"g","dry_run":"yes"}', ["drop.dry_run", "'yes'"]),
         ('{"op":"stats"}', ["stats.gallery", "required"]),
         ('{"op":"verify","gallery":""}', ["verify.gallery", "pattern"]),
+        ('{"op":"verify","gallery":"g","limit":10001}', ["verify.limit", "10001"]),
         ('{"op":"remove","gallery":"g","ids":["a","b","c","d","e"]}', ["'a'", "'c'", "and 2 more"]),
         (json.dumps({"op": "drop", "gallery": "x" * 100_000}), ["'xxx", "..."]),
     ],
@@ -277,6 +278,11 @@ def test_verification_names_what_is_wrong(open_admin: GalleryAdmin, store: Galle
         connection.execute("UPDATE faces SET embedding = zeroblob(32) WHERE id = ?", [ids[1]])
     (problem,) = verified("g").problems
     assert f"face {ids[1]}" in problem
+    page = open_admin.handle(admin.Verify(gallery="g", after_id=ids[0], limit=2).model_dump_json(), None, None)
+    found = admin.Verification.model_validate_json(page.result)
+    assert (found.faces, found.problems, found.next_after_id) == (2, [problem], ids[2])
+    rest = open_admin.handle(admin.Verify(gallery="g", after_id=ids[2], limit=2).model_dump_json(), None, None)
+    assert admin.Verification.model_validate_json(rest.result).next_after_id is None
     with pytest.raises(NotFound, match="poeple"):
         verified("poeple")
 

@@ -55,6 +55,27 @@ def test_free_ports_differ() -> None:
     assert len({ports.grpc, ports.http, ports.metrics}) == 3
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file"),
+        ("[galleries.staff]\nread_token = 's3cret'\n", "galleries.staff.read_token: Extra"),
+        ("[galleries.staff]\n", "there is no admin token"),
+    ],
+)
+def test_a_wrong_access_file_is_refused_without_its_tokens(
+    repository: Path, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    access = tmp_path / "access.toml"
+    if content is not None:
+        access.write_text(content)
+    refused = _serve(repository, "--access-file", str(access), environment={ADMIN_TOKEN_ENV: ""})
+    assert refused.exit_code == 1
+    assert "--access-file: " in refused.stderr
+    assert reason in refused.stderr
+    assert "s3cret" not in refused.stderr
+
+
 @pytest.mark.parametrize("host", ["example.org", "::1", "300.0.0.1", ""])
 def test_a_host_that_is_no_ipv4_address_is_refused(repository: Path, host: str) -> None:
     refused = _serve(repository, "--host", host)

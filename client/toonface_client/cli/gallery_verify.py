@@ -20,6 +20,8 @@ from toonface_contract.admin import MAX_PAGE, FaceInfo, Galleries
 _PATIENCE = 2.0
 # Matches among which a face must find itself: others may have the very same embedding.
 _TOPK = 20
+# Problems of one gallery that are named.
+_NAMED = 100
 # How much lower than its own similarity of 1 a face's best match may be in a compressed index.
 _TOLERANCE = 0.02
 
@@ -73,8 +75,10 @@ def verify(client: ToonfaceClient, names: tuple[str, ...], searches: int, seed: 
             table.add_row(Text(each.gallery), str(each.faces), str(each.searched), str(len(each.problems) or "none"))
         tables().print(table)
     for each in results:
-        for problem in each.problems:
+        for problem in each.problems[:_NAMED]:
             click.echo(f"error: gallery {each.gallery!r}: {problem}", err=True)
+        if len(each.problems) > _NAMED:
+            click.echo(f"error: gallery {each.gallery!r}: and {len(each.problems) - _NAMED:,} more", err=True)
     if any(each.problems for each in results):
         click.get_current_context().exit(1)
 
