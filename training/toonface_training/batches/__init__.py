@@ -75,5 +75,5 @@ class SceneAugmentation(Protocol):
 class FaceAugmentation(Protocol):
     """Makes a training picture for an embedder out of one of a face."""
 
-    def __call__(self, face: Pixels, size: int, rng: np.random.Generator) -> Pixels:
-        """UINT8 [size,size,3]."""
+    def __call__(self, picture: Pixels, box: NDArray[np.float32], size: int, rng: np.random.Generator) -> Pixels:
+        """UINT8 [size,size,3] of the face in `box`, FP32 [4] (x1, y1, x2, y2 in pixels of the picture)."""

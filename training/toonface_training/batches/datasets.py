@@ -70,10 +70,13 @@ class FaceBatches:
     def batch(self, epoch: int, number: int) -> FeatureBatch:
         """See `Batches.batch`."""
         samples = self.order.positions(epoch, number)
-        images = [
-            self.augment(read_pixels(self.faces[sample].path), self.size, self.order.sample_rng(epoch, int(sample)))
-            for sample in samples
-        ]
+        images = []
+        for sample in samples:
+            face, rng = self.faces[sample], self.order.sample_rng(epoch, int(sample))
+            picture = read_pixels(face.path)
+            height, width = picture.shape[:2]
+            box = np.array(face.box or (0, 0, width, height), np.float32)
+            images.append(self.augment(picture, box, self.size, rng))
         return FeatureBatch(np.stack(images), np.array([self.faces[sample].label for sample in samples], np.int64))
 
 

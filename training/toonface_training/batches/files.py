@@ -13,6 +13,8 @@ from toonface_contract.errors import ConfigError
 
 SCENES, LABELS = "annotations/instance_train.json", "train/label.txt"
 VAL_SCENES, PAIRS = "annotations/instance_val.json", "val/pair_label.txt"
+# What generated feature sets have beside PaddleX's layout: where in a larger picture each crop was cut out.
+BOXES, CROPS, CONTEXT = "boxes.txt", "images/", "context/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +34,17 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A picture of one face, and whose it is."""
+    """A picture of one face, and whose it is.
+
+    Attributes:
+        path: of the picture.
+        label: from 0.
+        box: where in the picture the face is, x1, y1, x2, y2; None where the picture is its crop.
+    """
 
     path: Path
     label: int
+    box: tuple[float, float, float, float] | None = None
 
 
 class _Category(BaseModel):
@@ -97,12 +106,16 @@ def read_scenes(dataset: Path) -> tuple[list[Scene], list[str]]:
 def read_faces(dataset: Path) -> list[Face]:
     """The training pictures of a feature set: lines of `path label`, paths relative to `train/`.
 
+    Where there is also `boxes.txt`, lines of `path x1 y1 x2 y2`, the pictures are those that the crops were cut from,
+    in `context/` instead of `images/`, so that augmentation can move the box.
+
     Raises:
-        ConfigError: the list is missing, empty or malformed.
+        ConfigError: a list is missing, empty or malformed.
     """
     path = dataset / LABELS
     if not path.is_file():
         raise ConfigError(f"{path} is missing; Global.dataset_dir must name a feature set in PaddleX's layout")
+    boxes = _read_boxes(path.with_name(BOXES))
     faces = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         picture, _, label = line.strip().rpartition(" ")
@@ -110,10 +123,27 @@ def read_faces(dataset: Path) -> list[Face]:
             continue
         if not picture or not label.isdecimal():
             raise ConfigError(f"{path}, line {number}: {line!r} is not `path label`, the label a number from 0")
-        faces.append(Face(path.parent / picture, int(label)))
+        box = boxes.get(picture)
+        file = picture if box is None else picture.replace(CROPS, CONTEXT, 1)
+        faces.append(Face(path.parent / file, int(label), box))
     if not faces:
         raise ConfigError(f"{path} lists no pictures")
     return faces
+
+
+def _read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
+    """The box of each crop, by the crop's path; empty where there is no such list."""
+    if not path.exists():
+        return {}
+    boxes = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        picture, *values = line.rsplit(" ", 4)
+        try:
+            left, top, right, bottom = map(float, values)
+        except ValueError as error:
+            raise ConfigError(f"{path}, line {number}: {line!r} is not `path x1 y1 x2 y2`") from error
+        boxes[picture] = (left, top, right, bottom)
+    return boxes
 
 
 def _scene(folder: Path, image: _Image, faces: list[_Annotation], position: dict[int, int]) -> Scene:

@@ -21,8 +21,10 @@ def plain_scene(
     return _resize(picture, size), boxes * scale, np.arange(len(boxes))
 
 
-def plain_face(face: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+def plain_face(picture: Pixels, box: NDArray[np.float32], size: int, rng: np.random.Generator) -> Pixels:
     """See `FaceAugmentation`."""
+    left, top, right, bottom = box.astype(int)
+    face = picture[top:bottom, left:right]
     if rng.random() < 0.5:
         face = np.ascontiguousarray(face[:, ::-1])
     return _resize(face, size)
