@@ -108,4 +108,10 @@ def make_engine(name: EngineName, recipe: Recipe) -> Engine:
         from toonface_training.fit.paddle_engine import PaddleEngine
 
         return PaddleEngine(recipe)
-    raise ConfigError(f"Train.engine is {name!r}; there is paddle")
+    try:
+        from toonface_training.twin.engine import TorchEngine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError("Train.engine is torch, which is not installed; pip install 'toonface[torch]'") from error
+    return TorchEngine(recipe)
