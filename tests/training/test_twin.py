@@ -1,7 +1,9 @@
 """The networks in PyTorch: the same answers as Paddle's, the same losses, and a state that is all there is to them."""
 
+import io
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
 import paddle  # noqa: E402
+from rich.console import Console  # noqa: E402
+from small_sets import write_feature_set  # noqa: E402
 
 from toonface_contract.errors import ConfigError, ExportError  # noqa: E402
 from toonface_training.batches import DetectionBatch, FeatureBatch  # noqa: E402
+from toonface_training.batches.order import ALONE  # noqa: E402
 from toonface_training.fit import arcface as paddle_arcface  # noqa: E402
 from toonface_training.fit.engine import Engine, Moment, Recipe, make_engine  # noqa: E402
 from toonface_training.fit.initial import initial_state  # noqa: E402
+from toonface_training.fit.reading import read_settings  # noqa: E402
+from toonface_training.fit.run import train  # noqa: E402
+from toonface_training.fit.task import make_task  # noqa: E402
 from toonface_training.networks import build  # noqa: E402
 from toonface_training.networks.parameters import Parameters, without_head  # noqa: E402
 from toonface_training.twin import carry  # noqa: E402
@@ -23,6 +31,7 @@ from toonface_training.twin.arcface import ArcFace  # noqa: E402
 from toonface_training.twin.detector_loss import complete_overlap, detector_losses  # noqa: E402
 from toonface_training.twin.mobilefacenet import MobileFaceNet  # noqa: E402
 
+RECIPE_FOLDER = Path(__file__).resolve().parents[2] / "models" / "recipes"
 EMBEDDER, DETECTOR = "MobileFaceNet", "BlazeFace-FPN-SSH"
 RECIPES = [
     Recipe(EMBEDDER, 4, weight_decay=0.05, clip_norm=5.0, ema_decay=0.99, scale=32.0),
@@ -208,3 +217,40 @@ def test_the_overlap_of_boxes_and_how_far_they_are_apart() -> None:
         assert distance.item() >= 1 - overlap - 1e-6
     near, far = (complete_overlap(torch.tensor([[x, 0.0, x + 10, 10]]), box)[1] for x in (20.0, 60.0))
     assert near < far
+
+
+def test_a_run_on_torch_grows_its_pictures_and_ends_with_the_proof(tmp_path: Path) -> None:
+    dataset = write_feature_set(tmp_path / "set")
+    overrides = (
+        f"Global.dataset_dir={dataset}",
+        f"Global.output={tmp_path / 'out'}",
+        "Global.device=cpu",
+        "Train.engine=torch",
+        "Train.epochs_iters=2",
+        "Train.batch_size=12",
+        "Train.warmup_steps=0",
+        "Train.first_image_size=48",
+        "Train.augmentation=drawings",
+        "Train.workers=0",
+    )
+    settings = read_settings("MobileFaceNet", overrides)
+    batches = make_task(settings, "cpu", ALONE).batches
+    assert [batches.batch(epoch, 0).images.shape[1] for epoch in range(2)] == [48, 112]
+    told = io.StringIO()
+    outputs = train(settings, console=Console(file=told, width=200))
+    assert "Paddle's network answers as the one that was trained" in told.getvalue()
+    assert (outputs.folder / "best_model" / "inference" / "inference.json").is_file()
+
+
+def test_paddle_takes_faces_of_one_size_only(tmp_path: Path) -> None:
+    dataset = write_feature_set(tmp_path / "set")
+    settings = read_settings("ResNet50_face", (f"Global.dataset_dir={dataset}", "Train.first_image_size=64"))
+    with pytest.raises(ConfigError, match=r"Train\.first_image_size is 64; ResNet50_face takes faces of 112 pixels"):
+        make_task(settings, "cpu", ALONE)
+
+
+@pytest.mark.parametrize("name", ["MobileFaceNet", "BlazeFace-FPN-SSH"])
+def test_the_demo_models_recipes_are_read(name: str) -> None:
+    settings = read_settings(str(RECIPE_FOLDER / f"{name}.yaml"), ())
+    assert settings.globals.model == name
+    assert settings.train.engine == "torch" and settings.train.augmentation == "drawings"

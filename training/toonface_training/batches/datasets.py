@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 import numpy as np
 
 from toonface_contract.errors import ConfigError, InvalidImage
 from toonface_ensemble.decode import decode_image
-from toonface_training.batches import DetectionBatch, FaceAugmentation, FeatureBatch, Pixels, SceneAugmentation
+from toonface_training.batches import (
+    Batch,
+    Batches,
+    DetectionBatch,
+    FaceAugmentation,
+    FeatureBatch,
+    Pixels,
+    SceneAugmentation,
+)
 from toonface_training.batches.files import Face, Scene
 from toonface_training.batches.order import Order
 
@@ -78,6 +87,28 @@ class FaceBatches:
             box = np.array(face.box or (0, 0, width, height), np.float32)
             images.append(self.augment(picture, box, self.size, rng))
         return FeatureBatch(np.stack(images), np.array([self.faces[sample].label for sample in samples], np.int64))
+
+
+@dataclass(frozen=True)
+class Staged(Generic[Batch]):
+    """One sort of batches in the first epochs, another in the others; small pictures first, for instance.
+
+    Attributes:
+        first: batches of the first epochs.
+        then: those of the others, as many in an epoch.
+        switch: the first epoch of the others, from 0.
+    """
+
+    first: Batches[Batch]
+    then: Batches[Batch]
+    switch: int
+
+    def __len__(self) -> int:
+        return len(self.then)
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """See `Batches.batch`."""
+        return (self.first if epoch < self.switch else self.then).batch(epoch, number)
 
 
 def read_pixels(path: Path) -> Pixels:

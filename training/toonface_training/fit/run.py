@@ -11,12 +11,13 @@ from toonface_training.fit.engine import make_engine
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.judge import make_judge
 from toonface_training.fit.loop import Loop
-from toonface_training.fit.outputs import CONFIG, LOG, Outputs
+from toonface_training.fit.outputs import BEST, CONFIG, LOG, Outputs
 from toonface_training.fit.reading import write_settings
 from toonface_training.fit.report import Report
 from toonface_training.fit.schedule import make_schedule
 from toonface_training.fit.settings import Settings
 from toonface_training.fit.task import find_pretrained, make_task
+from toonface_training.networks.parameters import without_head
 
 # Settings in which two parts of one run may differ without a word.
 _IMMATERIAL = ("resume_path", "log_interval", "workers", "eval_interval", "save_interval")
@@ -44,6 +45,7 @@ def train(
 
     Raises:
         ConfigError: a setting, the dataset or a file of parameters is wrong.
+        ExportError: the engine is torch, and Paddle's network does not answer as the one that was trained.
         TrainingError: the loss is no longer a number, or a process that prepares pictures died.
         Interrupted: the user interrupted it; what there is has been saved.
     """
@@ -73,7 +75,24 @@ def train(
     schedule = make_schedule(settings.train, per_epoch)
     judge = make_judge(settings) if leads else None
     Loop(settings.train, task, engine, schedule, outputs, report, judge, share, progress).go()
+    if leads and settings.train.engine == "torch":
+        report.say(_proof(outputs))
     return outputs
+
+
+def _proof(outputs: Outputs) -> str:
+    """Hold the best model on Paddle against the network that was trained.
+
+    Raises:
+        ExportError: they do not answer alike.
+    """
+    from toonface_training.twin.carry import prove_equal
+
+    best, _ = read_checkpoint(outputs.folder / BEST)
+    difference = prove_equal(outputs.model, without_head(best.best))
+    return (
+        f"Paddle's network answers as the one that was trained: the largest difference is {difference:.1e} of an answer"
+    )
 
 
 def _differences(progress: Progress, settings: Settings, per_epoch: int) -> list[str]:

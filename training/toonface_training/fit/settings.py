@@ -104,6 +104,8 @@ class Train(_Section):
         amp: see `Recipe`.
         augmentation: `drawings` suits them; `plain` only mirrors.
         image_size: side of training pictures in pixels; null is PaddleX's.
+        first_image_size: another one at which the run begins, since small pictures are learned from faster.
+        first_share: share of the epochs that have `first_image_size`.
         workers: processes that prepare pictures; null chooses, 0 prepares them between the steps.
     """
 
@@ -126,7 +128,9 @@ class Train(_Section):
     ema_decay: Annotated[float | None, Field(gt=0, lt=1)] = None
     # YAML reads a bare `off` as false.
     amp: Annotated[Literal["off", "O1", "O2"], BeforeValidator(lambda value: value or "off")] = "off"
-    augmentation: Literal["plain"] = "plain"
+    augmentation: Literal["plain", "drawings"] = "plain"
+    first_image_size: OptionalCount = None
+    first_share: Share = 0.5
     workers: Annotated[int | None, Field(ge=0)] = None
 
 
@@ -206,9 +210,11 @@ class DetectionSettings(_Settings):
     @model_validator(mode="after")
     def _sizes_suit(self) -> DetectionSettings:
         stride = DETECTORS[self.globals.model].stride
-        for size in self.train.image_size or ():
+        first = self.train.first_image_size
+        for size in (*(self.train.image_size or ()), *([first] if first else [])):
             if size % stride:
-                raise ValueError(f"Train.image_size has {size}; for {self.globals.model} it is a multiple of {stride}")
+                name = self.globals.model
+                raise ValueError(f"Train.image_size or first_image_size has {size}; for {name} a multiple of {stride}")
         return self
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from toonface_contract.errors import ConfigError
-from toonface_training.batches import Batches
-from toonface_training.batches.datasets import FaceBatches, SceneBatches
+from toonface_training.batches import Batch, Batches, FaceAugmentation, SceneAugmentation
+from toonface_training.batches.datasets import FaceBatches, SceneBatches, Staged
+from toonface_training.batches.drawn import CropOfFace, WindowOfScene
 from toonface_training.batches.files import LABELS, SCENES, read_faces, read_scenes
 from toonface_training.batches.order import Order, Share
 from toonface_training.batches.plain import plain_face, plain_scene
 from toonface_training.fit.engine import Recipe
-from toonface_training.fit.settings import DetectionSettings, FeatureSettings, Settings
+from toonface_training.fit.settings import DetectionSettings, FeatureSettings, Settings, Train
 from toonface_training.networks import DETECTORS, EMBEDDERS
 
 
@@ -90,7 +91,10 @@ def _detection_task(settings: DetectionSettings, dataset: Path, device: str, sha
         )
     order = Order(len(scenes), train.batch_size, train.seed, share)
     sizes = tuple(train.image_size or spec.train_sizes)
-    return Task(_recipe(settings, device, len(labels)), SceneBatches(scenes, order, sizes, plain_scene), tuple(labels))
+    augment: SceneAugmentation = WindowOfScene() if train.augmentation == "drawings" else plain_scene
+    batches = SceneBatches(scenes, order, sizes, augment)
+    first = replace(batches, sizes=(train.first_image_size,)) if train.first_image_size else None
+    return Task(_recipe(settings, device, len(labels)), _staged(train, first, batches), tuple(labels))
 
 
 def _feature_task(settings: FeatureSettings, dataset: Path, device: str, share: Share) -> Task:
@@ -103,11 +107,20 @@ def _feature_task(settings: FeatureSettings, dataset: Path, device: str, share: 
             f"set it to {needed}, or to null"
         )
     size = train.image_size or spec.size
-    if size != spec.size and train.engine == "paddle":
-        raise ConfigError(f"Train.image_size is {size}; {spec.name} takes faces of {spec.size} pixels on Paddle")
+    for key, side in (("image_size", size), ("first_image_size", train.first_image_size or size)):
+        if side != spec.size and train.engine == "paddle":
+            raise ConfigError(f"Train.{key} is {side}; {spec.name} takes faces of {spec.size} pixels on Paddle")
     order = Order(len(faces), train.batch_size, train.seed, share)
     recipe = _recipe(settings, device, train.num_classes or needed, scale=train.arcmargin_s)
-    return Task(recipe, FaceBatches(faces, order, size, plain_face), ())
+    augment: FaceAugmentation = CropOfFace() if train.augmentation == "drawings" else plain_face
+    batches = FaceBatches(faces, order, size, augment)
+    first = replace(batches, size=train.first_image_size) if train.first_image_size else None
+    return Task(recipe, _staged(train, first, batches), ())
+
+
+def _staged(train: Train, first: Batches[Batch] | None, then: Batches[Batch]) -> Batches[Batch]:
+    """`first` for the run's first share of epochs, if there is one, and `then` for the others."""
+    return Staged(first, then, round(train.first_share * train.epochs_iters)) if first else then
 
 
 def _recipe(settings: Settings, device: str, num_classes: int, **more: float) -> Recipe:
