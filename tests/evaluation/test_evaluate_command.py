@@ -40,7 +40,7 @@ def test_detection_writes_its_result_and_a_report(detection_set: Path, tmp_path:
 def test_features_are_measured_on_pairs_and_a_gallery(feature_set: Path, tmp_path: Path) -> None:
     done = _evaluate(
         *("feature", "colour-histogram", feature_set, "--shots", 1, "--shots", 2),
-        *("--flip-test", "--output", tmp_path, "--json"),
+        *("--far", 0.01, "--far", 0.5, "--flip-test", "--output", tmp_path, "--json"),
     )
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
@@ -55,8 +55,10 @@ def test_features_are_measured_on_pairs_and_a_gallery(feature_set: Path, tmp_pat
     impostors = one["verification"]
     assert impostors["impostors"]["0.01"]["far"]["of"] == 24 * 21 - 21
     assert impostors["alike"]["0.01"]["far"]["of"] == 12 * 11 + 12 * 10 - 21
-    for far in (0.01, 0.001):
+    for far in (0.01, 0.5):
         assert impostors["alike"][f"{far:g}"]["far"]["value"] <= far
+    # One of three strangers is within half of them, two are not.
+    assert one["thresholds_for_far"]["0.5"]["strangers_named"]["hits"] == 1
     for name in ("pair_scores", "gallery_1_wrong", "gallery_2_strangers", "gallery_1_roc", "false_accepts"):
         assert (tmp_path / "report" / f"{name}.png").stat().st_size > 5_000, name
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from toonface_client.cli.options import json_option, progress, tables, write_json
 from toonface_training.evaluation.demo_figures import Sample
 from toonface_training.evaluation.demo_forms import FORMS, all_forms
+from toonface_training.evaluation.feature import FARS
 from toonface_training.evaluation.runs import Run, run_detection, run_feature, run_recognition
 from toonface_training.evaluation.subject_options import with_subject
 from toonface_training.evaluation.subjects.opening import Subject
@@ -97,6 +98,15 @@ def detection(
     help="Gallery pictures of each character; repeatable.  [default: all]",
 )
 @click.option(
+    "--far",
+    "fars",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    default=FARS,
+    show_default=True,
+    help="False-accept rate to find a threshold for; repeatable.",
+)
+@click.option(
     "--flip-test", is_flag=True, help="Give the pair accuracy with mirrored pictures added too, as PaddleX does."
 )
 @_rec_threshold
@@ -109,6 +119,7 @@ def feature(
     gallery: Path | None,
     probes: Path | None,
     shots: tuple[int, ...],
+    fars: tuple[float, ...],
     flip_test: bool,
     rec_threshold: float | None,
     output: Path | None,
@@ -135,6 +146,7 @@ def feature(
             probes=probes,
             rec_threshold=rec_threshold,
             shots=shots,
+            fars=fars,
             flip_test=flip_test,
             track=track,
         )

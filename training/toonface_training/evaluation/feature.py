@@ -56,12 +56,14 @@ class GalleryOutcome:
             among these.
         found: what the gallery says of each probe.
         rec_threshold: the deployed one.
+        fars: false-accept rates to find thresholds for.
     """
 
     shots: int | None
     gallery: Sequence[int]
     found: Identification
     rec_threshold: float
+    fars: Sequence[float] = FARS
 
     @property
     def name(self) -> str:
@@ -71,7 +73,7 @@ class GalleryOutcome:
     def as_dict(self) -> dict[str, Any]:
         """The figures for JSON, with what they rest on."""
         found = self.found
-        thresholds = {_label(far): found.threshold_for(far) for far in FARS}
+        thresholds = {_label(far): found.threshold_for(far) for far in self.fars}
         return {
             "shots": self.shots,
             "gallery_pictures": len(self.gallery),
@@ -83,8 +85,8 @@ class GalleryOutcome:
                 for far, threshold in thresholds.items()
             },
             "verification": {
-                "impostors": _acceptances(found.genuine, found.impostors),
-                "alike": _acceptances(found.genuine, found.alike) if found.alike.total else None,
+                "impostors": _acceptances(found.genuine, found.impostors, self.fars),
+                "alike": _acceptances(found.genuine, found.alike, self.fars) if found.alike.total else None,
             },
         }
 
@@ -123,6 +125,7 @@ def evaluate_feature(
     gallery_set: GallerySet | None = None,
     rec_threshold: float,
     shots: Sequence[int] = (),
+    fars: Sequence[float] = FARS,
     flip_test: bool = False,
     track: Track = silent,
 ) -> FeatureOutcome:
@@ -134,6 +137,7 @@ def evaluate_feature(
         gallery_set: for ranks, strangers and thresholds.
         rec_threshold: the deployed one.
         shots: how many gallery pictures of each character take part, in turn; all where it is empty.
+        fars: false-accept rates to find thresholds for.
         flip_test: whether to give the pair accuracy as PaddleX's evaluation does, too.
         track: told of each picture.
 
@@ -148,7 +152,7 @@ def evaluate_feature(
         mirrored = embed_files(embedder, of_pairs, track, mirrored=True) if flip_test else None
         told = _tell_pairs(pairs, embeddings, mirrored)
     every: list[int | None] = [*shots] if shots else [None]
-    galleries = [look_up(gallery_set, embeddings, most, rec_threshold) for most in every] if gallery_set else []
+    galleries = [look_up(gallery_set, embeddings, most, rec_threshold, fars) for most in every] if gallery_set else []
     return FeatureOutcome(told, galleries, gallery_set)
 
 
@@ -181,7 +185,13 @@ def _tell_pairs(pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddi
     return PairOutcome(pairs, similarities, pair_accuracy(similarities, same), accuracy)
 
 
-def look_up(gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, rec_threshold: float) -> GalleryOutcome:
+def look_up(
+    gallery_set: GallerySet,
+    embeddings: Embeddings,
+    shots: int | None,
+    rec_threshold: float,
+    fars: Sequence[float] = FARS,
+) -> GalleryOutcome:
     """Compare embedded probes with an embedded gallery.
 
     Args:
@@ -189,6 +199,7 @@ def look_up(gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, 
         embeddings: of all their files, and perhaps of others.
         shots: how many gallery pictures of each character take part; None for all.
         rec_threshold: the deployed one.
+        fars: false-accept rates to find thresholds for.
     """
     kept = first_of_each(gallery_set.gallery, shots)
     gallery, probes = [gallery_set.gallery[position] for position in kept], gallery_set.probes
@@ -208,11 +219,11 @@ def look_up(gallery_set: GallerySet, embeddings: Embeddings, shots: int | None, 
         labels.of(picture.label for picture in gallery),
         **groups,
     )
-    return GalleryOutcome(shots, kept, found, rec_threshold)
+    return GalleryOutcome(shots, kept, found, rec_threshold, fars)
 
 
-def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts) -> dict[str, Any]:
-    return {_label(far): _acceptance(tar_at_far(genuine, impostors, far)) for far in FARS}
+def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts, fars: Sequence[float]) -> dict[str, Any]:
+    return {_label(far): _acceptance(tar_at_far(genuine, impostors, far)) for far in fars}
 
 
 def _acceptance(at: Acceptance) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toonface_training.evaluation.detection import DetectionOutcome
-from toonface_training.evaluation.feature import FARS, RANKS, GalleryOutcome, PairOutcome
+from toonface_training.evaluation.feature import RANKS, GalleryOutcome, PairOutcome
 from toonface_training.evaluation.metrics.identification import Decisions, Identification
 from toonface_training.evaluation.metrics.pairs import FOLDS, PairAccuracy
 from toonface_training.evaluation.metrics.rate import Rate
@@ -40,11 +40,11 @@ def gallery_rows(outcome: GalleryOutcome) -> list[Row]:
     found = outcome.found
     rows = [rate_row(f"rank {rank}", found.within(rank)) for rank in RANKS]
     rows += decision_rows(found.decisions(outcome.rec_threshold))
-    for far in FARS:
+    for far in outcome.fars:
         rows += _threshold_rows(found, far)
     for name, impostors in (("others", found.impostors), ("others of the same style", found.alike)):
         if impostors.total:
-            rows += [_tar_row(found.genuine, impostors, name, far) for far in FARS]
+            rows += [_tar_row(found.genuine, impostors, name, far) for far in outcome.fars]
     return rows
 
 

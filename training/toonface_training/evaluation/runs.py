@@ -19,7 +19,7 @@ from toonface_training.evaluation.datasets import (
     read_scenes,
 )
 from toonface_training.evaluation.detection import evaluate_detection
-from toonface_training.evaluation.feature import evaluate_feature
+from toonface_training.evaluation.feature import FARS, evaluate_feature
 from toonface_training.evaluation.recognition import evaluate_recognition
 from toonface_training.evaluation.rows import Row, detection_rows, gallery_rows, pair_rows, recognition_rows
 from toonface_training.evaluation.subjects.opening import Subject
@@ -104,6 +104,7 @@ def run_feature(
     probes: Path | None = None,
     rec_threshold: float | None = None,
     shots: Sequence[int] = (),
+    fars: Sequence[float] = FARS,
     flip_test: bool = False,
     track: Track = silent,
 ) -> Run:
@@ -117,6 +118,7 @@ def run_feature(
         probes: the list of probes, where it is another.
         rec_threshold: the deployed threshold; None for the subject's own.
         shots: how many gallery pictures of each character take part, in turn; all where it is empty.
+        fars: false-accept rates to find thresholds for.
         flip_test: give the pair accuracy with mirrored pictures added too, as PaddleX's evaluation does.
         track: told of each picture.
 
@@ -134,6 +136,7 @@ def run_feature(
         gallery_set=gallery_set,
         rec_threshold=subject.rec_threshold if rec_threshold is None else rec_threshold,
         shots=shots,
+        fars=fars,
         flip_test=flip_test,
         track=track,
     )
