@@ -89,10 +89,16 @@ def test_a_detector_run_leaves_what_paddlex_leaves(detection_set: Path, tmp_path
     assert result["done_flag"] is True
     assert result["model_name"] == "BlazeFace"
     assert list(result["models"]) == ["last_1", "last_2", "last_3", "best"]
-    named = [path for files in result["models"].values() for key, path in files.items() if key != "score" and path]
+    named = [
+        path
+        for files in result["models"].values()
+        for key, path in files.items()
+        if key not in ("score", "figures") and path
+    ]
     assert len(named) == 4 * 7
     assert all((output / path).is_file() for path in [*named, result["config"], result["train_log"]])
     assert result["models"]["best"]["score"] == max(files["score"] for files in result["models"].values())
+    assert list(result["models"]["best"]["figures"])[:2] == ["AP", "AP50"]
     assert read_paddle_model(output / "best_model" / "inference", known=("BlazeFace",)).name == "BlazeFace"
     # The configuration that is written is one that trains the same again.
     again = read_settings(str(output / "config.yaml"))

@@ -28,6 +28,8 @@ _COMMANDS = {
     "fetch": _Lazy("toonface_export.fetch_cli", "Get PaddleX's models and data sets by name.", "export"),
     "export": _Lazy("toonface_export.cli", "Turn PaddleX models into a model repository.", "export"),
     "train": _Lazy("toonface_training.fit.cli", "Fine-tune a detector or an embedder.", "training"),
+    "sweep": _Lazy("toonface_training.fit.sweep_cli", "Train with one setting changed at a time.", "training"),
+    "run": _Lazy("toonface_training.fit.modes_cli", "Do what a PaddleX configuration says.", "training"),
     "serve": _Lazy("toonface_server.cli", "Serve a model repository.", "server"),
     "evaluate": _Lazy("toonface_training.evaluation.cli", "Measure how good a model is.", "training"),
     "predict": _Lazy("toonface_training.evaluation.predict_cli", "Show what one model makes of pictures.", "training"),

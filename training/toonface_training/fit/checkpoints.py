@@ -32,16 +32,20 @@ class Progress:
         step: the next step to take, from 0.
         steps_per_epoch: batches; they must be the same when the run goes on.
         settings: of the run, as its configuration file has them.
-        scores: of each evaluated epoch, from 1.
-        best_epoch: the one with the highest score; 0 before the first.
+        figures: of each evaluated epoch, from 1, by name; the first decides which is the best.
+        best_epoch: 0 before there is one.
     """
 
     model: str
     step: int
     steps_per_epoch: int
     settings: Mapping[str, Any]
-    scores: Mapping[int, float] = field(default_factory=dict)
+    figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     best_epoch: int = 0
+
+    def score(self, epoch: int) -> float | None:
+        """The figure that decides, of an epoch; None if it was not evaluated."""
+        return next(iter(self.figures.get(epoch, {}).values()), None)
 
 
 def write_checkpoint(folder: Path, state: EngineState, progress: Progress, inference: Path | None = None) -> None:
@@ -87,7 +91,8 @@ def read_checkpoint(folder: Path) -> tuple[EngineState, Progress]:
     stem = folder / folder.name
     try:
         content = json.loads(stem.with_name(folder.name + STATES).read_text(encoding="utf-8"))
-        progress = Progress(**{**content, "scores": {int(epoch): score for epoch, score in content["scores"].items()}})
+        figures = {int(epoch): each for epoch, each in content["figures"].items()}
+        progress = Progress(**{**content, "figures": figures})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{folder} is no checkpoint of a run: {error}") from error
     parameters = read_parameters(stem.with_name(folder.name + PARAMETERS))

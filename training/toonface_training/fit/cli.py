@@ -10,16 +10,10 @@ import click
 from toonface_contract.errors import ConfigError
 from toonface_training.fit.launch import launch
 from toonface_training.fit.outputs import RESULT
+from toonface_training.fit.overrides import overridden
 from toonface_training.fit.reading import read_settings
 from toonface_training.networks import DETECTORS
 
-_OVERRIDES = click.option(
-    "-o",
-    "overrides",
-    multiple=True,
-    metavar="KEY.SUB=VALUE",
-    help="Set a key of the configuration, such as Train.learning_rate=0.001. May be given several times.",
-)
 _FORCE = click.option("--force", is_flag=True, help="Replace the result of another run in the output folder.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print train_result.json, and nothing else, at the end.")
 
@@ -60,7 +54,7 @@ def _run(kind: str, config: str, overrides: tuple[str, ...], force: bool, as_jso
 
 @train.command()
 @click.argument("config")
-@_OVERRIDES
+@overridden
 @_FORCE
 @_JSON
 def detection(config: str, overrides: tuple[str, ...], force: bool, as_json: bool) -> None:
@@ -74,7 +68,7 @@ def detection(config: str, overrides: tuple[str, ...], force: bool, as_json: boo
 
 @train.command()
 @click.argument("config")
-@_OVERRIDES
+@overridden
 @_FORCE
 @_JSON
 def feature(config: str, overrides: tuple[str, ...], force: bool, as_json: bool) -> None:

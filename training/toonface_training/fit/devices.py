@@ -42,7 +42,9 @@ class Devices:
     def environment(self) -> Mapping[str, str]:
         """Environment variables for the processes; what the user has set already stays."""
         cpus = max(1, len(os.sched_getaffinity(0)) // len(self.numbers))
-        wanted = {**CPU_ENVIRONMENT, **_REPEATABLE, "OMP_NUM_THREADS": str(cpus), "GLOG_minloglevel": "2"}
+        # Paddle warns of what does not concern a user: compilers, other frameworks' names, numpy's plans.
+        quiet = {"GLOG_minloglevel": "2", "PYTHONWARNINGS": "ignore"}
+        wanted = {**CPU_ENVIRONMENT, **_REPEATABLE, **quiet, "OMP_NUM_THREADS": str(cpus)}
         if _is_amd():
             wanted[_MKL[0]] = _MKL[1]
         return {**wanted, **os.environ}

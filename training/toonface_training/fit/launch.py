@@ -13,6 +13,9 @@ from toonface_training.fit.devices import parse_devices
 from toonface_training.fit.reading import write_settings
 from toonface_training.fit.settings import Settings
 
+INTERRUPTED = 130
+"""Exit code of a run that a user interrupted, and that has been saved."""
+
 
 def launch(settings: Settings, *, force: bool = False) -> int:
     """Train in a process of its own, or in several, and wait for the end.

@@ -18,7 +18,7 @@ from toonface_training.fit.checkpoints import Progress, checkpoints
 from toonface_training.fit.engine import Engine, EngineState, Moment
 from toonface_training.fit.judge import Judge
 from toonface_training.fit.loader import load, usual_workers
-from toonface_training.fit.outputs import BEST, INTERRUPTED, Outputs
+from toonface_training.fit.outputs import BEST, CANDIDATE, INTERRUPTED, Outputs
 from toonface_training.fit.report import Report
 from toonface_training.fit.schedule import Schedule
 from toonface_training.fit.settings import Train
@@ -81,8 +81,11 @@ class Loop:
                 steps.took(moment, losses)
                 self._progress = replace(self._progress, step=moment.step + 1)
                 epoch, within = divmod(self._progress.step, schedule.steps_per_epoch)
-                if not within and self._leads:
-                    self._end_epoch(epoch)
+                if not within:
+                    if self._leads:
+                        self._end_epoch(epoch)
+                    else:
+                        self._outputs.await_epoch(epoch)
                     steps.pause()
                 if interrupted.is_set() and self._progress.step < schedule.steps:
                     self._stop()
@@ -97,13 +100,18 @@ class Loop:
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluate and save after an epoch, counted from 1."""
+        self._save(epoch)
+        if self._share.of > 1:
+            self._outputs.announce_epoch(epoch)
+
+    def _save(self, epoch: int) -> None:
         settings, last = self._settings, epoch == self._schedule.epochs
         evaluate = last or (self._judge is not None and epoch % settings.eval_interval == 0)
         save = last or epoch % settings.save_interval == 0
         if not evaluate and not save:
             return
         state = self._engine.state()
-        with TemporaryDirectory(prefix=".candidate-", dir=self._outputs.folder) as scratch:
+        with TemporaryDirectory(prefix=CANDIDATE, dir=self._outputs.folder) as scratch:
             inference = Path(scratch) / "inference" if evaluate else None
             if inference is not None:
                 self._outputs.inference(state, inference)
@@ -114,20 +122,17 @@ class Loop:
         self._outputs.result(self._progress, self._kept, done=False)
 
     def _evaluate(self, epoch: int, state: EngineState, inference: Path) -> None:
-        scores = dict(self._progress.scores)
-        better = True
-        if self._judge is not None:
-            figures = self._judge(inference)
-            score = next(iter(figures.values()))
-            better = score > max(scores.values(), default=-math.inf)
-            scores[epoch] = score
+        figures = {} if self._judge is None else self._judge(inference)
+        before = self._progress.score(self._progress.best_epoch)
+        self._progress = replace(self._progress, figures={**self._progress.figures, epoch: figures})
+        score = self._progress.score(epoch)
+        better = score is None or before is None or score > before
+        if figures:
             told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
             self._report.say(f"epoch {epoch}: {told}" + (", the best so far" if better else ""))
         if better:
-            self._progress = replace(self._progress, scores=scores, best_epoch=epoch)
+            self._progress = replace(self._progress, best_epoch=epoch)
             self._outputs.checkpoint(BEST, state, self._progress, inference)
-        else:
-            self._progress = replace(self._progress, scores=scores)
 
     def _stop(self) -> None:
         self._outputs.checkpoint(INTERRUPTED, self._engine.state(), self._progress)
@@ -150,7 +155,7 @@ class Loop:
 
     def _summary(self) -> str:
         best = self._progress.best_epoch
-        score = self._progress.scores.get(best)
+        score = self._progress.score(best)
         judged = "not evaluated, for want of a validation set" if score is None else f"score {score:.4f}"
         return f"the best model is that of epoch {best}, {judged}: {self._outputs.folder / BEST}"
 

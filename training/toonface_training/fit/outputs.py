@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,11 @@ from toonface_training.networks.parameters import set_parameters, without_head
 
 CONFIG, LOG, RESULT = "config.yaml", "train.log", "train_result.json"
 BEST, INTERRUPTED = "best_model", "interrupted"
+# Where an inference folder is before it is known whether to keep it.
+CANDIDATE = ".candidate-"
 KEPT = 5
+# Between processes that train together: the last epoch that has been dealt with.
+_EPOCH, _PAUSE = ".epoch", 0.05
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,9 @@ class Outputs:
             for name in (RESULT, LOG):
                 (self.folder / name).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _EPOCH).unlink(missing_ok=True)
+        for left in self.folder.glob(f"{CANDIDATE}*"):
+            shutil.rmtree(left)
 
     def checkpoint(self, name: str, state: EngineState, progress: Progress, inference: Path | None = None) -> None:
         """Write a checkpoint of that name, with a copy of its inference folder where there is one."""
@@ -82,6 +90,16 @@ class Outputs:
         for epoch in epochs[:-KEPT]:
             shutil.rmtree(self.folder / self.epoch_name(epoch), ignore_errors=True)
         return list(epochs[-KEPT:])
+
+    def announce_epoch(self, epoch: int) -> None:
+        """Tell the processes in `await_epoch` that an epoch's evaluation is over."""
+        (self.folder / _EPOCH).write_text(str(epoch), encoding="ascii")
+
+    def await_epoch(self, epoch: int) -> None:
+        """Wait while the first process evaluates, for longer than Paddle lets them wait for each other's gradients."""
+        path = self.folder / _EPOCH
+        while not path.is_file() or int(path.read_text(encoding="ascii") or 0) < epoch:
+            time.sleep(_PAUSE)
 
     def inference(self, state: EngineState, folder: Path) -> None:
         """Write the inference folder of a state."""
@@ -98,11 +116,11 @@ class Outputs:
             done: whether the run has ended as it should.
         """
         models = {
-            f"last_{place}": self._files(self.epoch_name(epoch), progress.scores.get(epoch))
+            f"last_{place}": self._files(self.epoch_name(epoch), progress, epoch)
             for place, epoch in enumerate(reversed(epochs), 1)
         }
         if (self.folder / BEST).is_dir():
-            models["best"] = self._files(BEST, progress.scores.get(progress.best_epoch))
+            models["best"] = self._files(BEST, progress, progress.best_epoch)
         content = {
             "model_name": self.model,
             "done_flag": done,
@@ -114,8 +132,9 @@ class Outputs:
         }
         write_json(content, self.folder / RESULT)
 
-    def _files(self, name: str, score: float | None) -> dict[str, Any]:
-        """PaddleX's keys; `pdmodel` is the program, which Paddle 3 writes as JSON."""
+    def _files(self, name: str, progress: Progress, epoch: int) -> dict[str, Any]:
+        """PaddleX's keys (`pdmodel` is the program, which Paddle 3 writes as JSON), and `figures`."""
+        score = progress.score(epoch)
 
         def there(path: str) -> str:
             return path if (self.folder / path).is_file() else ""
@@ -130,6 +149,7 @@ class Outputs:
             "pdmodel": there(f"{name}/{INFERENCE}/inference.json"),
             "pdiparams": there(f"{name}/{INFERENCE}/inference.pdiparams"),
             "pdiparams.info": "",
+            "figures": progress.figures.get(epoch, {}),
         }
 
 

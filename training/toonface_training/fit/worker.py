@@ -8,19 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-import warnings
 
 import click
 
 from toonface_contract.errors import ToonfaceError
 from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.devices import Devices, parse_devices
+from toonface_training.fit.launch import INTERRUPTED
 from toonface_training.fit.processes import die_with_parent
 from toonface_training.fit.reading import read_settings
 from toonface_training.fit.run import train
 from toonface_training.fit.settings import Settings
-
-INTERRUPTED = 130
 
 
 def main(path: str, *, force: bool) -> int:
@@ -64,8 +62,7 @@ def _one_of_several(settings: Settings, devices: Devices, force: bool) -> None:
 
 
 def _import_paddle() -> None:
-    """Import Paddle without its warnings, of compilers, threads and other frameworks, which do not concern a user."""
-    warnings.simplefilter("ignore")
+    """Import Paddle without what it says of the number of threads, which is chosen on purpose."""
     with contextlib.redirect_stderr(io.StringIO()):
         import paddle  # noqa: F401
 

@@ -14,6 +14,7 @@ from toonface_contract.errors import ConfigError
 
 Parameters = dict[str, NDArray[Any]]
 
+SUFFIX = ".pdparams"
 # PaddleX saves an embedder together with its training head, under these two names.
 BACKBONE = "backbone."
 HEAD_WEIGHT = "head.weight"
