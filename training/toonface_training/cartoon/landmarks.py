@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_training.cartoon.drawing import draw
-from toonface_training.cartoon.face_box import changed, face_box
+from toonface_training.cartoon.face_box import face_box
+from toonface_training.cartoon.measuring import changed
 from toonface_training.cartoon.styles import STYLES, definition
 
 NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")

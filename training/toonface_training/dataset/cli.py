@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -14,9 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from toonface_contract.errors import ConfigError
+from toonface_training.dataset.check import RESULT, Kind, check_dataset
+from toonface_training.dataset.convert import SOURCES, SourceType, convert_dataset
 from toonface_training.dataset.generate import generate
 from toonface_training.dataset.plan import PARTS
+from toonface_training.dataset.problems import INVALID_DATASET, named
 from toonface_training.dataset.settings import UNSEEN_STYLES, CartoonSettings
+from toonface_training.dataset.split import split_dataset
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _SIZES = {name: field.default for name, field in CartoonSettings.model_fields.items()}
@@ -35,6 +40,8 @@ def dataset() -> None:
       toonface dataset cartoon build/cartoon --seed 1
       toonface dataset check build/cartoon/detection
       toonface dataset check build/cartoon/feature
+      toonface dataset convert my_faces --from LabelMe
+      toonface dataset split my_faces --train 80 --val 20
     """
 
 
@@ -99,3 +106,80 @@ def cartoon(output: Path, parts: tuple[str, ...], unseen_styles: str, processes:
             done=lambda: bar.advance(task),
         )
     click.echo(f"drew {output} in {time.monotonic() - began:.0f} s")
+
+
+_DATASET_DIR = click.argument("dataset_dir", type=click.Path(path_type=Path, file_okay=False))
+_KIND = click.option(
+    "--kind", type=click.Choice(["detection", "feature"]), help="Of the data set. Usually the folder's content says it."
+)
+
+
+@dataset.command()
+@_DATASET_DIR
+@_KIND
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="output",
+    show_default=True,
+    help="Where the verdict and the sample pictures go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def check(dataset_dir: Path, kind: Kind | None, output: Path, as_json: bool) -> None:
+    """Say whether DATASET_DIR can be trained on; if not, what is wrong, by file and line.
+
+    Writes OUTPUT/check_dataset_result.json and OUTPUT/check_dataset/ as PaddleX's check_dataset does. Exit code 1 if
+    something is wrong.
+
+    \b
+    Detection: annotations/instance_train.json, annotations/instance_val.json (COCO), images/
+    Feature:   train/label.txt (`path id` a line), val/pair_label.txt (`left right 0|1` a line)
+    """
+    verdict = check_dataset(dataset_dir, output, kind)
+    if as_json:
+        click.echo(json.dumps(verdict.result, ensure_ascii=False, indent=2))
+    elif verdict.problems:
+        click.echo(named(verdict.problems), err=True)
+    else:
+        attributes = verdict.result["attributes"]
+        counts = ", ".join(f"{name} {value}" for name, value in attributes.items() if isinstance(value, int))
+        click.echo(f"Check dataset passed: a {verdict.kind} set with {counts}; see {output / RESULT}")
+    if verdict.problems:
+        raise ConfigError(
+            f"{dataset_dir} has {len(verdict.problems)} problem(s); all are in {output / RESULT}", code=INVALID_DATASET
+        )
+
+
+@dataset.command()
+@_DATASET_DIR
+@click.option("--from", "source", type=click.Choice(list(SOURCES)), required=True, help="The tool that annotated it.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the lot, where there is no validation list.")
+def convert(dataset_dir: Path, source: SourceType, seed: int) -> None:
+    """Turn annotations of LabelMe or VOC into COCO, in DATASET_DIR itself.
+
+    \b
+    DATASET_DIR/images/               the pictures
+    DATASET_DIR/train_anno_list.txt   lines that end with the path of an annotation file
+    DATASET_DIR/val_anno_list.txt     likewise; if it is not there, a fifth of the other becomes it
+
+    Files that are replaced are kept as .bak. LabelMe's shapes must be rectangles.
+    """
+    counts = convert_dataset(dataset_dir, source, seed=seed)
+    click.echo(f"converted: {counts['train']} images to train on, {counts['val']} to validate with")
+
+
+@dataset.command()
+@_DATASET_DIR
+@_KIND
+@click.option("--train", type=int, required=True, help="Percent to train on.")
+@click.option("--val", type=int, required=True, help="Percent to validate with; the two sum to 100.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the lot.")
+def split(dataset_dir: Path, kind: Kind | None, train: int, val: int, seed: int) -> None:
+    """Divide DATASET_DIR anew by lot; the old annotation files are kept as .bak.
+
+    A detection set is divided by images. A feature set is divided by identities: those to train on are numbered anew in
+    train/label.txt, and pairs of the others become val/pair_label.txt. No picture is moved.
+    """
+    done = split_dataset(dataset_dir, train, val, kind=kind, seed=seed)
+    kept = ", ".join(path.name for path in done.kept)
+    click.echo(f"split: {done.train} to train on, {done.val} to validate with; kept {kept}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +97,6 @@ def coco(scenes: Iterable[dict[str, Any]], first_image: int) -> dict[str, Any]:
             annotations.append({"id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0} | face)
     category = {"id": 1, "name": "face", "supercategory": "face", "keypoints": list(NAMES), "skeleton": []}
     return {"images": images, "annotations": annotations, "categories": [category]}
-
-
-def coco_text(content: dict[str, Any]) -> str:
-    """As JSON, one image or annotation a line, so that a checker can name the line."""
-    parts = []
-    for key, entries in content.items():
-        lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
-        parts.append(f"{json.dumps(key)}: [\n{lines}\n]")
-    return "{" + ",\n".join(parts) + "}\n"
 
 
 def _face(face: CrowdFace) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toonface_training.dataset.detection_set import FOLDER, coco, coco_text, scene_jobs
+from toonface_training.dataset.coco_file import coco_text
+from toonface_training.dataset.detection_set import FOLDER, coco, scene_jobs
 from toonface_training.dataset.feature_set import CharacterJob, Shot, box_list, label_list, pair_list
 from toonface_training.dataset.jobs import Job, write_atomically
 from toonface_training.dataset.roster import Name, Roster, label
