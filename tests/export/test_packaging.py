@@ -34,8 +34,9 @@ def test_the_python_models_are_package_data() -> None:
         assert packaged(package) == {path for path in folder.rglob("model.py") if path.parent != folder}
 
 
-def test_the_configurations_of_training_are_package_data() -> None:
-    assert packaged("toonface_training") == set((ROOT / "training").rglob("*.yaml"))
+def test_the_configurations_and_tables_of_training_are_package_data() -> None:
+    files_of = (ROOT / "training").rglob
+    assert packaged("toonface_training") == {*files_of("*.yaml"), *files_of("*.json")}
 
 
 def test_the_stages_are_found_as_resources() -> None:

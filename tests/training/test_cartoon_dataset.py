@@ -13,6 +13,7 @@ from toonface_client.cli import main
 from toonface_training.cartoon.crowd import LEAST_VISIBLE
 from toonface_training.cartoon.identity import draw_identity
 from toonface_training.cartoon.styles import STYLES
+from toonface_training.dataset.detection_set import scene_jobs
 from toonface_training.dataset.generate import generate
 from toonface_training.dataset.plan import PARTS, STRANGER
 from toonface_training.dataset.roster import choose_roster
@@ -33,7 +34,7 @@ SIZES = {
     "unseen_identities": 2,
     "strangers": 2,
     "probes": 2,
-    "scenes": 103,
+    "scenes": 20,
     "validation_scenes": 4,
     "test_scenes": 4,
 }
@@ -114,7 +115,7 @@ def test_the_test_characters_do_not_depend_on_how_many_are_trained_on() -> None:
 
 def test_coco_files_say_where_every_face_is(made: Path) -> None:
     image_ids, annotation_ids = [], []
-    for split, scenes in (("train", 103), ("val", 4), ("test", 4), ("unseen", 4)):
+    for split, scenes in (("train", 20), ("val", 4), ("test", 4), ("unseen", 4)):
         content = annotations(made, split)
         sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
         assert len(sizes) == scenes
@@ -135,7 +136,7 @@ def test_coco_files_say_where_every_face_is(made: Path) -> None:
     assert len(set(annotation_ids)) == len(annotation_ids)
     counts = Counter(face["image_id"] for face in annotations(made, "train")["annotations"])
     assert max(counts.values()) >= 4
-    assert len(counts) < 103  # some scenes have no face
+    assert len(counts) < 20  # some scenes have no face
 
 
 def test_landmarks_are_in_the_viewers_order(made: Path) -> None:
@@ -203,6 +204,12 @@ def test_scenes_to_test_with_show_the_gallerys_characters_and_strangers(made: Pa
     assert {face["character"] for face in faces} <= known
 
 
+def test_scenes_are_divided_into_jobs() -> None:
+    jobs = scene_jobs("train", 250, (0, 0), [("dylan", 1)], 1.0)
+    assert [job.count for job in jobs] == [100, 100, 50]
+    assert len({job.name for job in jobs}) == 3
+
+
 def test_credits_name_every_style(made: Path) -> None:
     page = (made / "CREDITS.md").read_text(encoding="utf-8")
     assert all(f"| {style} | [" in page for style in STYLES)
@@ -223,7 +230,7 @@ def test_a_begun_set_is_not_finished_with_other_options(made: Path, tmp_path: Pa
     shutil.copy(made / "dataset.json", begun / ".unfinished")
     result = cartoon(begun, scenes=7)
     assert result.exit_code == 1
-    assert "with scenes 103 (now 7)" in result.output
+    assert "with scenes 20 (now 7)" in result.output
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from toonface_training.cartoon.styles import STYLES, CartoonStyle, definition
 _LEAST_PROBABILITY = 15
 # Seeds tried for each character wanted, and seeds in a row that give none, before a style counts as exhausted.
 _TRIES = 60
-_FRUITLESS = 5000
+_FRUITLESS = 2000
 
 
 @dataclass(frozen=True)
