@@ -171,6 +171,11 @@ class LiveGalleries:
         )
 
     @property
+    def store_sequence(self) -> int:
+        """Number of the last change in the store, as of the last look at it."""
+        return self._state.position.sequence
+
+    @property
     def lag_seconds(self) -> float:
         """How long ago the store was looked at; more than a moment when it fails."""
         return time.monotonic() - self._looked

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,38 @@ def test_the_asyncio_client_has_the_same_verbs(client: ToonfaceClient, server: S
 
     asyncio.run(administrate())
     assert labels(client, f"{gallery}-2") == ["c", "b"]
+
+
+def metrics(server: Server, gallery: str) -> dict[str, float]:
+    """The metrics of a gallery by name, without what all of theirs have in common; a histogram by its count."""
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics") as page:  # noqa: S310  (the server's own)
+        text = page.read().decode()
+    found = re.findall(rf'^toonface_gallery_(\w+){{gallery="{gallery}"[^}}]*}} (\S+)$', text, re.MULTILINE)
+    return {name: float(value) for name, value in found if not name.endswith("_bucket")}
+
+
+def test_metrics_follow_a_gallery_from_its_building_to_its_dropping(
+    client: ToonfaceClient, server: Server, gallery: str
+) -> None:
+    name, face = "01", (DEMO / "gallery" / "01-1.jpg").read_bytes()
+    embedding = client.features(face, crop="whole").embeddings
+    stranger = np.roll(embedding, 1)
+    built = client.build_gallery(
+        gallery, [NewFace(label=name), NewFace(label="x")], np.stack([embedding[0], stranger[0]])
+    )
+    wait_until(lambda: metrics(server, gallery).get("faces") == 2)
+    for threshold in (0.5, 1.0, 1.0):
+        client.recognize(face, crop="whole", gallery=gallery, rec_threshold=threshold)
+    client.search(gallery, np.concatenate([embedding, embedding]))
+    wait_until(lambda: metrics(server, gallery)["searches_total"] == 5)
+    found = metrics(server, gallery)
+    assert (found["labels"], found["generation"], found["lag_changes"]) == (2, built.sequence, 0)
+    assert found["index_info"] == 1
+    assert found["unknown_total"] <= 2
+    assert found["search_seconds_count"] == 4
+    assert 0 < found["search_seconds_sum"] < 10
+    client.drop_gallery(gallery)
+    wait_until(lambda: metrics(server, gallery)["faces"] == 0)
 
 
 @pytest.mark.parametrize(

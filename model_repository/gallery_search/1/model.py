@@ -4,13 +4,16 @@ import json
 import os
 from pathlib import Path
 
+from toonface_contract.errors import ToonfaceError
 from toonface_contract.names import GALLERY_INDEX_ENV, GALLERY_URL_ENV
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.matching import Probes, identify
 from toonface_gallery.access import access_from_environment
 from toonface_gallery.live import LiveGalleries
+from toonface_gallery.metrics import FAMILIES, GalleryMetrics
 from toonface_gallery.store import GalleryStore
 from toonface_server import stage
+from toonface_server.stage_metrics import Publisher
 
 
 class TritonPythonModel:
@@ -33,14 +36,21 @@ class TritonPythonModel:
         )
         self._galleries.start()
         self._access = access_from_environment()
+        self._metrics = GalleryMetrics(self._galleries)
+        self._publisher = Publisher(FAMILIES, self._metrics.samples)
 
     def execute(self, requests):
         """Answer each request, with one search for all requests to the same gallery."""
         probes = [stage.attempt(self._probes, request) for request in requests]
-        return [stage.response(answer) for answer in identify(probes, self._search)]
+        answers = identify(probes, self._search)
+        for asked, answer in zip(probes, answers, strict=True):
+            if not isinstance(answer, ToonfaceError):
+                self._metrics.answered(asked.options.gallery, answer["label"])
+        return [stage.response(answer) for answer in answers]
 
     def finalize(self):
         """Stop following the store."""
+        self._publisher.close()
         self._galleries.stop()
         self._store.close()
 
@@ -51,4 +61,5 @@ class TritonPythonModel:
         return Probes(stage.tensor(request, "embedding")[real], options)
 
     def _search(self, gallery, embeddings, topk, group):
-        return stage.attempt(self._galleries.search, gallery, embeddings, topk, group)
+        with self._metrics.timing(gallery):
+            return stage.attempt(self._galleries.search, gallery, embeddings, topk, group)
