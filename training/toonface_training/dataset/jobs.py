@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ def run_jobs(
         if processes > 1:
             # Not forked: a progress bar's thread may be running.
             context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(processes, context, _one_thread))
+            pool = stack.enter_context(ProcessPoolExecutor(processes, context, _begin_worker))
             stack.callback(pool.shutdown, cancel_futures=True)
             results: Iterator[Any] = pool.map(work, jobs)
         else:
@@ -71,6 +72,10 @@ def _run_or_recall(job: Job, *, folder: Path, records: Path) -> Any:
     return record
 
 
-def _one_thread() -> None:
-    """In each process: the processes are the parallel work, OpenCV's threads would only get in their way."""
+def _begin_worker() -> None:
+    """In each process: the processes are the parallel work, so OpenCV's threads would only get in their way.
+
+    Ctrl-C reaches every process; the first one sees to it that the others finish what they are at, and end.
+    """
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
