@@ -77,11 +77,11 @@ class AsyncGalleryVerbs:
     async def verify(self, gallery: str, *, timeout: float | None = None) -> Verification:
         """As `ToonfaceClient.verify`."""
         page = await self._transport.run(calls.verify(gallery, 0), timeout)
-        faces, problems = page.faces, page.problems
+        faces, problems, saved = page.faces, page.problems, page.saved_index
         while page.next_after_id is not None:
             page = await self._transport.run(calls.verify(gallery, page.next_after_id), timeout)
             faces, problems = faces + page.faces, problems + page.problems
-        return Verification(faces=faces, problems=problems, sequence=page.sequence)
+        return Verification(faces=faces, problems=problems, sequence=page.sequence, saved_index=saved)
 
     async def search(
         self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None

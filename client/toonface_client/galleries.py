@@ -88,14 +88,14 @@ class GalleryVerbs:
         """Has the server look at every stored embedding of a gallery, page by page.
 
         Returns:
-            How many faces it has, and what is wrong with them.
+            How many faces it has, what is wrong with them, and what the index is worth that is saved of it.
         """
         page = self._transport.run(calls.verify(gallery, 0), timeout)
-        faces, problems = page.faces, page.problems
+        faces, problems, saved = page.faces, page.problems, page.saved_index
         while page.next_after_id is not None:
             page = self._transport.run(calls.verify(gallery, page.next_after_id), timeout)
             faces, problems = faces + page.faces, problems + page.problems
-        return Verification(faces=faces, problems=problems, sequence=page.sequence)
+        return Verification(faces=faces, problems=problems, sequence=page.sequence, saved_index=saved)
 
     def search(
         self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None

@@ -319,9 +319,12 @@ class Verification(_Answer):
         problems: what is wrong with them, a sentence each; empty when all is well.
         next_after_id: what to ask for next, or None on the last page.
         sequence: the store's last change when they were read.
+        saved_index: on the first page, what the index that is saved for a quick start is worth: `none`, `current`,
+            `behind by N changes`, `unusable` and why, or `damaged`; "" where the server does not save any.
     """
 
     faces: int
     problems: list[str]
     next_after_id: int | None = None
     sequence: int
+    saved_index: str = ""

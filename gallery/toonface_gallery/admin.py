@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,9 @@ class Answered:
 class GalleryAdmin:
     """Runs the commands of one server, whose embedder is the only one that its enrolments may come from."""
 
-    def __init__(self, store: GalleryStore, embedder: str, dimension: int, access: Access) -> None:
+    def __init__(
+        self, store: GalleryStore, embedder: str, dimension: int, access: Access, *, saved_in: Path | None = None
+    ) -> None:
         """Serve one store.
 
         Args:
@@ -58,11 +61,13 @@ class GalleryAdmin:
             embedder: digest of the model that makes the embeddings.
             dimension: their length.
             access: who may do what.
+            saved_in: folder of saved indices, to be verified; None where there is none.
         """
         self._store = store
         self._embedder = embedder
         self._dimension = dimension
         self._access = access
+        self._saved_in = saved_in
 
     def handle(self, command_json: str, embeddings: NDArray[np.float32] | None, token: str | None) -> Answered:
         """Run one command.
@@ -117,7 +122,9 @@ class GalleryAdmin:
             case Stats():
                 return _answered(self._store.stats(command.gallery))
             case Verify():
-                page = self._store.verify_page(command.gallery, after_id=command.after_id, limit=command.limit)
+                page = self._store.verify_page(
+                    command.gallery, after_id=command.after_id, limit=command.limit, saved_in=self._saved_in
+                )
                 return _answered(page)
 
     def _write(

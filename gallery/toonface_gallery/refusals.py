@@ -20,8 +20,8 @@ def embedder_mismatch(name: str, made_by: str, made_dimension: int, embedder: st
     """A gallery holds the vectors of one embedder, and those at hand are of another."""
     return InvalidRequest(
         f"gallery {name!r} holds embeddings of the embedder {_short(made_by)} (dimension {made_dimension}), and these "
-        f"are of {_short(embedder)} (dimension {dimension}): they cannot be compared. Enrol the gallery's pictures "
-        "again with this embedder (the command 'build' with replace), or serve the embedder that it was made with",
+        f"are of {_short(embedder)} (dimension {dimension}): they cannot be compared. Embed the gallery's pictures "
+        f"anew (`toonface gallery re-embed {name}`), or serve the embedder that it was made with",
         code="embedder_mismatch",
     )
 

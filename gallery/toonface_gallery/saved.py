@@ -10,22 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
-from toonface_contract.admin import IndexSettings
 from toonface_gallery.labels import FaceLabels
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import IndexPlan
+from toonface_gallery.saved_file import MAGIC, Unusable, file_of, read_header
 from toonface_gallery.snapshot import GalleryKey, Position
 
-# Says what the file is, and changes with its format.
-_MAGIC: Final = b"toonface index 1\n"
-_DIGEST_BYTES: Final = hashlib.sha256().digest_size
-_CHUNK: Final = 1 << 20
-
-
-class Unusable(Exception):
-    """A saved index cannot be used; the message says why."""
+__all__ = ["SavedIndices", "Unusable"]
 
 
 class SavedIndices:
@@ -37,7 +30,7 @@ class SavedIndices:
 
     def path(self, key: GalleryKey) -> Path:
         """The file of a gallery."""
-        return self.folder / f"gallery-{key.id}.index"
+        return file_of(self.folder, key)
 
     def save(self, gallery: LoadedGallery) -> None:
         """Save a gallery that nobody changes meanwhile: a temporary file, fsync, rename.
@@ -56,7 +49,7 @@ class SavedIndices:
         self.folder.mkdir(parents=True, exist_ok=True)
         with _replacing(self.path(gallery.key)) as file:
             out = _Digesting(file)
-            out.write(_MAGIC)
+            out.write(MAGIC)
             out.write(json.dumps(header).encode() + b"\n")
             gallery.labels.save(out)
             gallery.index.save(out)
@@ -73,13 +66,7 @@ class SavedIndices:
         except FileNotFoundError:
             return None
         with file:
-            _check_whole(file)
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise Unusable("another version of toonface wrote it")
-            header = json.loads(file.readline())
-            made_for = (header["gallery"], header["dimension"], header["embedder"], IndexSettings(**header["index"]))
-            if made_for != (key.id, key.dimension, key.embedder, key.index):
-                raise Unusable("it is of another gallery, embedder or index type")
+            header = read_header(file, key)
             plan = IndexPlan(**header["plan"])
             labels = FaceLabels()
             labels.restore(file)
@@ -111,18 +98,6 @@ class _Digesting:
     def write(self, data: Any) -> int:
         self.digest.update(data)
         return self._file.write(data)
-
-
-def _check_whole(file: IO[bytes]) -> None:
-    """Refuse a file that does not end with the digest of the rest: FAISS might crash on what is in it."""
-    rest = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
-    digest = hashlib.sha256()
-    while rest > 0 and (chunk := file.read(min(rest, _CHUNK))):
-        digest.update(chunk)
-        rest -= len(chunk)
-    if rest != 0 or file.read() != digest.digest():
-        raise Unusable("it is damaged")
-    file.seek(0)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from toonface_contract.admin import (
     Verification,
 )
 from toonface_contract.errors import AlreadyExists, NotFound
-from toonface_gallery import listing, refusals, rows
+from toonface_gallery import listing, refusals, rows, saved_file
 from toonface_gallery.database import Database
 from toonface_gallery.schema import faces, galleries
 from toonface_gallery.snapshot import GalleryKey, Snapshot
@@ -329,14 +330,29 @@ class GalleryStore:
                 found += [f"gallery {key.name!r}, {problem}" for problem in listing.verify(connection, key).problems]
         return found
 
-    def verify_page(self, gallery: str, *, after_id: int, limit: int) -> Verification:
+    def verify_page(self, gallery: str, *, after_id: int, limit: int, saved_in: Path | None = None) -> Verification:
         """Look at the embeddings of at most `limit` faces of a gallery with ids above `after_id`.
+
+        Args:
+            gallery: its name.
+            after_id: 0 for the first page, then the last answer's `next_after_id`.
+            limit: 1 or more.
+            saved_in: folder of saved indices, for the first page to tell what the gallery's is worth.
 
         Raises:
             NotFound: `gallery_not_found`.
         """
         with self._database.reading() as connection:
-            return listing.verify(connection, rows.require(connection, gallery), after_id=after_id, limit=limit)
+            key = rows.require(connection, gallery)
+            page = listing.verify(connection, key, after_id=after_id, limit=limit)
+            if after_id or saved_in is None:
+                return page
+            try:
+                found = saved_file.describe(saved_in, key, Snapshot(connection))
+            except saved_file.Damaged:
+                problem = "its saved index is damaged; the next start builds it anew, and the disk wants a look"
+                return page.model_copy(update={"saved_index": "damaged", "problems": [problem, *page.problems]})
+            return page.model_copy(update={"saved_index": found})
 
     @contextmanager
     def _writing(self, dry_run: bool = False) -> Iterator[Connection]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from toonface_contract import admin
 from toonface_contract.errors import InvalidRequest, NotFound, PermissionDenied, ToonfaceError
 from toonface_gallery.access import Access, AccessRules
 from toonface_gallery.admin import GalleryAdmin
+from toonface_gallery.labels import FaceLabels
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.plan import IndexPlan
+from toonface_gallery.saved import SavedIndices
 from toonface_gallery.store import GalleryStore
 
 TOKEN = "s3cret-täken"  # noqa: S105  (made up here)
@@ -160,7 +165,7 @@ def test_another_embedder_s_gallery_is_refused_and_can_be_built_anew(store: Gall
     old = GalleryAdmin(store, "sha256:fedcba9876543210", 4, Access(None))
     old.handle(build("g", "Ada"), basis(0)[:, :4], None)
     new = GalleryAdmin(store, EMBEDDER, DIMENSION, Access(None))
-    with pytest.raises(InvalidRequest, match="fedcba987654 .*0123456789ab ") as refused:
+    with pytest.raises(InvalidRequest, match="fedcba987654 .*0123456789ab .*re-embed g") as refused:
         new.handle(admin.Add(gallery="g", faces=new_faces("Grace")).model_dump_json(), basis(0), None)
     assert refused.value.code == "embedder_mismatch"
     new.handle(build("g", "Grace", replace=True), basis(0), None)
@@ -285,6 +290,40 @@ def test_verification_names_what_is_wrong(open_admin: GalleryAdmin, store: Galle
     assert admin.Verification.model_validate_json(rest.result).next_after_id is None
     with pytest.raises(NotFound, match="poeple"):
         verified("poeple")
+
+
+def test_verification_says_what_the_saved_index_is_worth(store: GalleryStore, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    manager = GalleryAdmin(store, EMBEDDER, DIMENSION, Access(None), saved_in=folder)
+    store.build("g", new_faces("Ada"), basis(0), EMBEDDER)
+
+    def verified() -> admin.Verification:
+        answer = manager.handle(admin.Verify(gallery="g").model_dump_json(), None, None)
+        return admin.Verification.model_validate_json(answer.result)
+
+    def saved() -> None:
+        with store.snapshot() as snapshot:
+            (key,) = snapshot.galleries()
+            position = snapshot.position()
+        plan = IndexPlan("Flat", "", "", 0, "for a test")
+        index, _ = plan.make(DIMENSION, "IP", folder)
+        SavedIndices(folder).save(LoadedGallery(key, plan, index, FaceLabels(), position))
+
+    assert verified().saved_index == "none"
+    saved()
+    assert (verified().saved_index, verified().problems) == ("current", [])
+    store.add("g", new_faces("Noor"), basis(1), EMBEDDER)
+    assert verified().saved_index == "behind by 1 changes"
+    (file,) = folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    file.write_bytes(content)
+    assert verified().saved_index == "damaged"
+    assert "its saved index is damaged" in verified().problems[0]
+    saved()
+    store.configure("g", admin.IndexSettings(metric="L2"))
+    assert verified().saved_index == "unusable: it is of another gallery, embedder or index type"
+    assert verified().problems == []
 
 
 WRITES = [

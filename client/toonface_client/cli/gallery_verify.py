@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
@@ -33,10 +33,11 @@ class _Verified:
     gallery: str
     faces: int
     searched: int
+    saved_index: str
     problems: list[str]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"gallery": self.gallery, "faces": self.faces, "searched": self.searched, "problems": self.problems}
+        return asdict(self)
 
 
 @click.command()
@@ -54,9 +55,9 @@ class _Verified:
 def verify(client: ToonfaceClient, names: tuple[str, ...], searches: int, seed: int, as_json: bool) -> None:
     """Check galleries: what is stored, and whether it is found.
 
-    The server looks at every stored embedding of the galleries NAME, or of all. Then stored faces are searched for with
-    their own embeddings: each must be found, under its label, so a wrong or stale index shows. Ends with 1 when
-    something is wrong.
+    The server looks at every stored embedding of the galleries NAME, or of all, and at the indices that it has saved
+    for its next start. Then stored faces are searched for with their own embeddings: each must be found, under its
+    label, so a wrong or stale index shows. Ends with 1 when something is wrong.
 
     \b
     Examples:
@@ -70,9 +71,15 @@ def verify(client: ToonfaceClient, names: tuple[str, ...], searches: int, seed: 
     if as_json:
         write_json({"galleries": [each.as_dict() for each in results]})
     else:
-        table = Table("gallery", "faces stored", "searched for", "problems")
+        table = Table("gallery", "faces stored", "searched for", "saved index", "problems")
         for each in results:
-            table.add_row(Text(each.gallery), str(each.faces), str(each.searched), str(len(each.problems) or "none"))
+            table.add_row(
+                Text(each.gallery),
+                str(each.faces),
+                str(each.searched),
+                Text(each.saved_index),
+                str(len(each.problems) or "none"),
+            )
         tables().print(table)
     for each in results:
         for problem in each.problems[:_NAMED]:
@@ -89,14 +96,14 @@ def _verified(client: ToonfaceClient, found: Galleries, name: str, searches: int
     info = next((each for each in found.galleries if each.name == name), None)
     if info is not None and info.embedder != found.embedder:
         # Not broken, but not searchable either: it waits for its embedder, or to be embedded anew.
-        return _Verified(name, stored.faces, 0, problems)
+        return _Verified(name, stored.faces, 0, stored.saved_index, problems)
     chosen = _sample([face.id for face in client.faces(name)] if searches else [], searches, seed)
     missing = _not_found(client, name, chosen)
     if missing:
         time.sleep(_PATIENCE)
         missing = _not_found(client, name, [face.id for face in missing])
     problems += [f"a search for face {face.id} ({face.label!r}) does not find it" for face in missing]
-    return _Verified(name, stored.faces, len(chosen), problems)
+    return _Verified(name, stored.faces, len(chosen), stored.saved_index, problems)
 
 
 def _sample(ids: list[int], size: int, seed: int) -> list[int]:

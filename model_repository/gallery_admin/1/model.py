@@ -1,8 +1,11 @@
 """The model `gallery_admin`: changes and listings of the galleries."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
-from toonface_contract.names import GALLERY_URL_ENV
+from toonface_contract.names import GALLERY_INDEX_ENV, GALLERY_URL_ENV
 from toonface_gallery.access import access_from_environment
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.store import GalleryStore
@@ -16,8 +19,13 @@ class TritonPythonModel:
         """Open the store."""
         parameters = stage.start(args)
         self._store = GalleryStore(stage.environment(GALLERY_URL_ENV))
+        folder = os.environ.get(GALLERY_INDEX_ENV)
         self._admin = GalleryAdmin(
-            self._store, parameters["embedder"], int(parameters["dimension"]), access_from_environment()
+            self._store,
+            parameters["embedder"],
+            int(parameters["dimension"]),
+            access_from_environment(),
+            saved_in=Path(folder) if folder else None,
         )
 
     def execute(self, requests):
