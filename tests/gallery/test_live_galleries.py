@@ -105,7 +105,7 @@ def test_a_gallery_of_another_embedder_is_refused_until_it_is_built_again(
     for gallery, embedder, dimension in [("old", "sha256:fedcba9876543210", DIMENSION), ("short", EMBEDDER, 4)]:
         store.build(gallery, new_faces("Ada"), unit_vectors(1, 1, dimension), embedder)
         with pytest.raises(
-            InvalidRequest, match=rf"'{gallery}'.*\(dimension {dimension}\).*0123456789ab .*build"
+            InvalidRequest, match=rf"'{gallery}'.*\(dimension {dimension}\).*0123456789ab .*re-embed"
         ) as no:
             live.search(gallery, basis(0), 1)
         assert no.value.code == "embedder_mismatch"
