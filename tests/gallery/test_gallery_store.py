@@ -99,7 +99,7 @@ def test_nothing_to_add_or_remove_changes_nothing(store: GalleryStore) -> None:
 @pytest.mark.parametrize(("embedder", "width"), [("sha256:fedcba9876543210", DIMENSION), (EMBEDDER, 4)])
 def test_add_refuses_vectors_of_another_embedder(store: GalleryStore, embedder: str, width: int) -> None:
     store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
-    with pytest.raises(InvalidRequest, match="0123456789ab .*build") as refused:
+    with pytest.raises(InvalidRequest, match="0123456789ab .*re-embed") as refused:
         store.add("people", new_faces("Grace"), basis(1)[:, :width], embedder)
     assert refused.value.code == "embedder_mismatch"
     assert labels(store, "people") == ["Ada"]
