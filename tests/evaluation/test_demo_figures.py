@@ -66,4 +66,4 @@ def test_the_figures_are_the_same_from_paddle_to_the_server(dataset: Path, pipel
 def test_a_folder_of_another_kind_is_refused(pipeline_file: Path, tmp_path: Path) -> None:
     done = _measure(tmp_path, pipeline_file, tmp_path / "out", "--form", "paddle")
     assert done.exit_code == 1
-    assert "instance_test.json is missing" in done.stderr
+    assert "gallery.txt" in done.stderr

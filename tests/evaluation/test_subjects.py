@@ -15,7 +15,7 @@ from toonface_contract.errors import ConfigError, ExportError, Unavailable
 from toonface_export.pipeline import read_pipeline
 from toonface_training.evaluation.datasets import read_picture
 from toonface_training.evaluation.metrics.detection import box_overlaps
-from toonface_training.evaluation.subjects import MOST_FACES, Pixels
+from toonface_training.evaluation.subjects import MOST_FACES, Pixels, Remembered
 from toonface_training.evaluation.subjects.opening import Subject, SubjectSettings, open_subject
 
 
@@ -82,6 +82,14 @@ def test_recognition_embeds_what_detection_finds(exported: Subject, pictures: li
         assert np.array_equal(seen.found.boxes, found.boxes)
         assert seen.embeddings.shape == (len(found.scores), 128)
     assert len(nobody.embeddings) == len(nobody.found.scores) == 0
+
+
+def test_remembered_faces_are_embedded_alike(exported: Subject, pictures: list[Pixels]) -> None:
+    found = list(exported.must_detect().detect(pictures))
+    remembered = Remembered(found, exported.must_embed()).find(pictures, 0.8)
+    for one, two in zip(remembered, exported.must_recognise().find(pictures, 0.8), strict=True):
+        assert one.found.boxes == pytest.approx(two.found.boxes)
+        assert one.embeddings == pytest.approx(two.embeddings, abs=1e-5)
 
 
 def test_the_folder_that_training_leaves_is_looked_into(tmp_path: Path, faces: list[Pixels], paddle: Subject) -> None:

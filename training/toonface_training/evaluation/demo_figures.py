@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from toonface_client.cli.gallery_list import read_gallery_list
-from toonface_training.evaluation.datasets import PROBES, GallerySet, read_pairs, read_scenes
+from toonface_training.evaluation.datasets import PROBES, GallerySet, Scene, read_pairs, read_scenes
 from toonface_training.evaluation.detection import evaluate_detection
 from toonface_training.evaluation.embedded import embed_files
 from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
@@ -16,6 +16,7 @@ from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import tar_at_far
 from toonface_training.evaluation.recognition import evaluate_recognition
 from toonface_training.evaluation.rows import share
+from toonface_training.evaluation.subjects import Chained, Recogniser, Remembered
 from toonface_training.evaluation.subjects.opening import Subject
 from toonface_training.evaluation.tracking import Track, silent
 
@@ -57,16 +58,13 @@ def demo_figures(subject: Subject, sample: Sample, track: Track = silent) -> Fig
         ToonfaceError: the data cannot be read, or the subject cannot answer.
     """
     figures: Figures = {}
-    for kind in STYLES:
-        if subject.detector is not None:
-            figures |= _detection(subject, sample, kind, track)
-    for kind in STYLES:
-        if subject.embedder is not None:
+    if subject.embedder is not None:
+        for kind in STYLES:
             figures |= _pairs(subject, sample, kind, track)
             figures |= _gallery(subject, sample, kind, track)
-    for kind in STYLES:
-        if subject.recogniser is not None:
-            figures |= _recognition(subject, sample, kind, track)
+    if subject.detector is not None:
+        for kind in STYLES:
+            figures |= _scenes(subject, sample, kind, track)
     return figures
 
 
@@ -102,10 +100,11 @@ def value_of(figure: Rate | float | None) -> float | None:
     return figure.value if isinstance(figure, Rate) else figure
 
 
-def _detection(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+def _scenes(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    """Of the detector; and of names end to end, if there is an embedder as well."""
     scenes = sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind]))
     outcome = evaluate_detection(subject.must_detect(), scenes, subject.det_threshold, track)
-    return _named(
+    figures = _named(
         f"detection, {STYLES[kind]}",
         {
             "AP": outcome.average.ap,
@@ -115,6 +114,13 @@ def _detection(subject: Subject, sample: Sample, kind: str, track: Track) -> Fig
             f"recall above {subject.det_threshold:g}": outcome.deployed.recall,
         },
     )
+    if subject.recogniser is None:
+        return figures
+    # A server crops by itself; here the faces that were just found need not be looked for again.
+    recogniser = subject.recogniser
+    if isinstance(recogniser, Chained):
+        recogniser = Remembered(outcome.found, recogniser.embedder)
+    return figures | _recognition(subject, recogniser, sample.dataset / "gallery" / kind, scenes, kind, track)
 
 
 def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
@@ -163,13 +169,14 @@ def _gallery(subject: Subject, sample: Sample, kind: str, track: Track) -> Figur
     return figures
 
 
-def _recognition(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
-    scenes = sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind]))
+def _recognition(
+    subject: Subject, recogniser: Recogniser, folder: Path, scenes: Sequence[Scene], kind: str, track: Track
+) -> Figures:
     outcome = evaluate_recognition(
-        subject.must_recognise(),
+        recogniser,
         subject.must_embed(),
         scenes=scenes,
-        gallery=read_gallery_list(sample.dataset / "gallery" / kind / _GALLERIES[1]),
+        gallery=read_gallery_list(folder / _GALLERIES[1]),
         det_threshold=subject.det_threshold,
         rec_threshold=subject.rec_threshold,
         track=track,

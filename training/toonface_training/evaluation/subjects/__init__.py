@@ -6,7 +6,7 @@ two of them says something about the models and nothing about the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -81,8 +81,20 @@ class Chained:
         """See `Recogniser`."""
         for picture in pictures:
             (found,) = self.detector.detect([picture], threshold)
-            embeddings = list(self.embedder.embed(crop_faces(picture, found.boxes)))
-            yield EmbeddedFaces(found, np.stack(embeddings) if embeddings else np.zeros((0, 0), np.float32))
+            yield _embedded(picture, found, self.embedder)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A recogniser for pictures whose faces were found before, in the same order; it only embeds."""
+
+    found: Sequence[Detections]
+    embedder: Embedder
+
+    def find(self, pictures: Iterable[Pixels], threshold: float) -> Iterator[EmbeddedFaces]:
+        """See `Recogniser`; the threshold must be no lower than it was then."""
+        for picture, all_found in zip(pictures, self.found, strict=True):
+            yield _embedded(picture, all_found.above(threshold), self.embedder)
 
 
 def within_picture(boxes: NDArray[np.float32], scores: NDArray[np.float32], picture: Pixels) -> Detections:
@@ -97,3 +109,8 @@ def face_crop(picture: Pixels) -> Pixels:
     height, width = picture.shape[:2]
     crop: Pixels = crop_faces(picture, np.array([[0, 0, width, height]], np.float32))[0]
     return crop
+
+
+def _embedded(picture: Pixels, found: Detections, embedder: Embedder) -> EmbeddedFaces:
+    embeddings = list(embedder.embed(crop_faces(picture, found.boxes)))
+    return EmbeddedFaces(found, np.stack(embeddings) if embeddings else np.zeros((0, 0), np.float32))
