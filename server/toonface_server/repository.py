@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from toonface_contract import names
 from toonface_contract.errors import ServerError
+from toonface_server.engines import EngineRecord
 
 MANIFEST = "toonface.json"
 
@@ -22,11 +24,13 @@ class Manifest(BaseModel):
 
     Attributes:
         files: SHA-256, in hex, of every file but the manifest, by its path relative to the repository.
+        engines: by model what a TensorRT engine was built with; None for one that has not been built.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     files: dict[str, str]
+    engines: dict[str, EngineRecord | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,12 @@ class Repository:
     Attributes:
         path: its folder.
         configs: Triton's `ModelConfig` message of each model, by name.
+        engines: what the TensorRT engines among the models were built with.
     """
 
     path: Path
     configs: dict[str, Any]
+    engines: Mapping[str, EngineRecord | None] = field(default_factory=dict)
 
     def pipeline(self, model: str) -> tuple[str, ...]:
         """The stages that a request to this model passes, in order: an ensemble's steps, else the model itself."""
@@ -73,7 +79,7 @@ def open_repository(path: Path) -> Repository:
                 raise ServerError(
                     f"repository {path} has no model {step.model_name}, which {model} needs; export it again"
                 )
-    return Repository(path, configs)
+    return Repository(path, configs, manifest.engines)
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -15,6 +15,7 @@ from toonface_server import binary, preflight
 from toonface_server.canary import Canary, canaries
 from toonface_server.control import Control, Key
 from toonface_server.drain import drain
+from toonface_server.engines import check_engines, this_machine
 from toonface_server.events import ReadyFile, Reporter
 from toonface_server.keeper import Keeper
 from toonface_server.options import ServeOptions
@@ -79,6 +80,8 @@ def _prepare(options: ServeOptions, reporter: Reporter, runtime: Runtime) -> Lau
     repository = open_repository(options.repository.absolute())
     installation = binary.find_installation()
     preflight.check_backends(repository, installation)
+    if repository.engines:
+        check_engines(repository.engines, this_machine(), str(repository.path))
     binary.check_stub(installation)
     warning = check_shared_memory(shared_memory_need(repository, {"python", *binary.missing_backends(installation)}))
     if warning:
