@@ -1,89 +1,107 @@
-"""The command `toonface export`."""
+"""The command `toonface export`, and its default: a pipeline file to a repository."""
 
 from __future__ import annotations
 
-import json
-import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from toonface_export.parity import BOUNDS
-from toonface_export.pipeline import Backend, Pipeline, read_pipeline
+from toonface_export.bounds import BOUNDS, tightened
+from toonface_export.cli_engine import engine
+from toonface_export.cli_inspect import inspect
+from toonface_export.cli_model import model
+from toonface_export.cli_support import finish, narrated, serving_options
+from toonface_export.pipeline import read_pipeline
 from toonface_export.repository import export_repository
 
 
-@click.command()
+class _DefaultGroup(click.Group):
+    """A group whose first argument may be left out: it is then the command `pipeline`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "--help", "--print-config"):
+            args = ["pipeline", *args]
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Options of a pipeline's export"):
+            records = [parameter.get_help_record(ctx) for parameter in pipeline.params]
+            formatter.write_dl([record for record in records if record is not None])
+        super().format_options(ctx, formatter)
+
+
+def _print_config(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo((files("toonface_export") / "default_pipeline.yaml").read_text(encoding="utf-8"), nl=False)
+        ctx.exit()
+
+
+@click.group(cls=_DefaultGroup, subcommand_metavar="PIPELINE --output FOLDER [OPTIONS] | COMMAND ...")
+@click.option(
+    "--print-config",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_config,
+    help="Print a pipeline file with every key at its default, and what each means.",
+)
+def export() -> None:
+    """Turn PaddleX models into a model repository for Triton.
+
+    PIPELINE is PaddleX's own face_recognition.yaml: SubModules.Detection.model_dir and SubModules.Recognition.model_dir
+    name the two inference folders, relative to the file. Further keys may stand under `Serving`; options win over them.
+
+    Both networks are converted with their preprocessing inside and the detector's NMS outside, put into the precision
+    asked for, and held against Paddle on the same pictures, by the backend that will serve them; one that differs by
+    more than its bound is not written. An older repository in the output folder stays in place until the new one is
+    complete.
+
+    \b
+    Examples:
+      toonface export models/face_recognition.yaml --output build/repository
+      toonface export my.yaml --precision int8 --calibration my_pictures --output build/repository
+      toonface export my.yaml --target gpu --output build/repository
+      toonface export inspect build/repository
+    """
+
+
+@export.command(hidden=True)
 @click.argument("pipeline", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="Folder of the model repository to write."
 )
-@click.option(
-    "--backend",
-    type=click.Choice(["openvino", "onnxruntime"]),
-    help="Who computes the networks; overrides Serving.backend of the pipeline file.",
-)
+@serving_options
+@click.option("--engine-later", is_flag=True, help="Leave TensorRT's engines to `toonface export engine`.")
 @click.option("--force", is_flag=True, help="Replace the output folder even if it holds something else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, and nothing else, on standard output.")
-def export(pipeline: Path, output: Path, backend: Backend | None, force: bool, as_json: bool) -> None:
-    """Turn PaddleX models into a model repository for Triton.
-
-    PIPELINE is PaddleX's own face_recognition.yaml: SubModules.Detection.model_dir and SubModules.Recognition.model_dir
-    name the two inference folders, relative to the file. Further keys may stand under `Serving`.
-
-    Both networks are converted to ONNX with their preprocessing inside and the detector's NMS outside, and held against
-    Paddle on the same pictures; one that differs by more than its bound is not written. An older repository in the
-    output folder stays in place until the new one is complete.
-
-    \b
-    Example:
-      toonface export models/face_recognition.yaml --output build/repository
-      toonface serve --repository build/repository
-    """
-    console = Console(stderr=True)
-    content = read_pipeline(pipeline)
-    if backend is not None:
-        content = content.with_backend(backend)
-    if content.index is not None:
-        console.print(
-            f"note: index {content.index} is not exported; import it into the running server: "
-            f"toonface gallery import default {pipeline}",
-            highlight=False,
-        )
-    manifest = _export(content, output, force, console)
-    if as_json:
-        click.echo(json.dumps(manifest, indent=2))
-    else:
-        Console().print(_summary(manifest, output))
+def pipeline(
+    pipeline: Path,
+    output: Path,
+    bound: tuple[str, ...],
+    engine_later: bool,
+    force: bool,
+    as_json: bool,
+    **serving: Any,
+) -> None:
+    """Export the two models of a pipeline file."""
+    bounds = tightened(BOUNDS, bound)
+    content = read_pipeline(pipeline).with_serving(**serving)
+    with narrated() as progress:
+        if content.index is not None:
+            progress.note(
+                f"index {content.index} is not exported; import it into the running server: "
+                f"toonface gallery import default {pipeline}"
+            )
+        manifest = export_repository(content, output, progress, force=force, bounds=bounds, engine_later=engine_later)
+        for network in (manifest["detector"], manifest["recogniser"]):
+            for note in network["notes"]:
+                progress.note(note)
+        if engine_later and manifest["engines"]:
+            progress.note(f"the engines are yet to be built, where they serve: toonface export engine {output}")
+    finish(manifest, output, as_json)
 
 
-def _export(content: Pipeline, output: Path, force: bool, console: Console) -> dict[str, Any]:
-    started = time.monotonic()
-    with console.status("read the models") as status:
-
-        def progress(step: str) -> None:
-            status.update(step)
-            console.print(f"[dim]{time.monotonic() - started:5.1f} s[/dim]  {step}", highlight=False)
-
-        return export_repository(content, output, progress, force=force)
-
-
-def _summary(manifest: dict[str, Any], output: Path) -> Table:
-    table = Table(title=f"Model repository {output}", title_justify="left", show_header=False)
-    detector, recogniser = manifest["detector"], manifest["recogniser"]
-    size = detector["input"]
-    table.add_row(
-        "detector",
-        f"{detector['model_name']}, {size['width']}x{size['height']} pixels, "
-        f"{detector['pyramid_levels']} pyramid level(s), {detector['anchors']} anchors",
-    )
-    table.add_row("embedder", f"{recogniser['model_name']}, {manifest['dimension']} numbers, {manifest['embedder']}")
-    table.add_row("backend", f"{manifest['serving']['backend']}, precision {manifest['serving']['precision']}")
-    for name, figure in {**detector["parity"], **recogniser["parity"]}.items():
-        if name in BOUNDS:
-            table.add_row(f"parity: {name}", f"{figure:.2g} (allowed {BOUNDS[name].limit:g})")
-    table.add_row("files", str(len(manifest["files"])))
-    return table
+for command in (model, inspect, engine):
+    export.add_command(command)

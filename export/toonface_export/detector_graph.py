@@ -11,6 +11,7 @@ from toonface_export.fused_input import fused_input
 from toonface_export.nms import cut_nms
 from toonface_export.onnx_graph import build_model, constant, constants_of, copy_nodes, fold, input_names, shape_of
 from toonface_export.preprocessing import DetectorPreprocessing
+from toonface_export.tidy import tidy_names
 
 _PICTURE = "image"
 _SIZE, _SCALE = "im_shape", "scale_factor"
@@ -38,7 +39,7 @@ def build_detector(
     Raises:
         ExportError: the network has inputs that are not known, or no NMS.
     """
-    network = fold(cut_nms(converted))  # first, so that the levels share what folding makes of the weights
+    network = tidy_names(fold(cut_nms(converted)))  # first, so that the levels share what folding makes of the weights
     unknown = sorted(set(input_names(network)) - {_PICTURE, _SIZE, _SCALE})
     if unknown:
         raise ExportError(f"the detector has the input {unknown[0]!r}; known are {_PICTURE}, {_SIZE} and {_SCALE}")

@@ -1,29 +1,56 @@
-"""From an inference folder to a checked graph: the steps of the detector, and those of the embedder."""
+"""From an inference folder to what is served: the steps of the detector, and those of the embedder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import onnx
+import numpy as np
+from numpy.typing import NDArray
 
 from toonface_contract.errors import ExportError
+from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
+from toonface_export.bounds import BOUNDS, Bounds
 from toonface_export.detector_graph import build_detector
 from toonface_export.embedder_graph import build_embedder
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.fetch import official_model
+from toonface_export.figures import DetectorJudge, EmbedderJudge
+from toonface_export.forms import Form, Progress, Wanted, choose_form
 from toonface_export.nms import read_nms
 from toonface_export.onnx_graph import input_names, shape_of
 from toonface_export.paddle_model import PaddleModel, read_paddle_model
 from toonface_export.paddle_process import convert_to_onnx
-from toonface_export.parity import check_detector, check_embedder
-from toonface_export.pipeline import Module, Serving
+from toonface_export.pictures import face_crops, face_scenes
+from toonface_export.pipeline import Module
 from toonface_export.preprocessing import Normalisation, detector_preprocessing, embedder_normalisation
+from toonface_export.references import Reference, detector_answers, embedder_answers
+from toonface_export.samples import NamedFaces, Sample, as_faces
+from toonface_export.serving import Serving
+from toonface_export.top_k import keep_best
+from toonface_export.triton_config import Precision
 
-Progress = Callable[[str], None]
-"""Is told of each step as it begins, in a few words."""
+# How many pictures are drawn where the user gives none.
+_SCENES, _CROPS = 2, 16
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a network is judged by.
+
+    Attributes:
+        options: `det_threshold` and `rec_threshold` make decisions of answers.
+        bounds: see `toonface_export.bounds`.
+        pictures: the user's own, to compare on; None for drawn ones.
+        calibration: pictures for INT8.
+    """
+
+    options: RecognitionOptions = RecognitionOptions()
+    bounds: Bounds = field(default_factory=lambda: BOUNDS)
+    pictures: Sequence[Sample] | None = None
+    calibration: Sequence[Sample] | None = None
 
 
 @dataclass(frozen=True)
@@ -32,23 +59,23 @@ class ExportedDetector:
 
     Attributes:
         source: the folder that it was made from.
-        graph: see `toonface_export.detector_graph.build_detector`.
+        form: see `toonface_export.detector_graph.build_detector` for its tensors.
+        reference: Paddle's answers that it was compared with.
         input: what the detector wants to see.
         normalisation: fused into the graph.
         pyramid_levels: scales at which it looks.
         anchors: boxes it answers with for each picture.
         nms: how to choose among them.
-        parity: figures of `toonface_export.parity`.
     """
 
     source: PaddleModel
-    graph: onnx.ModelProto
+    form: Form
+    reference: Reference
     input: DetectorInput
     normalisation: Normalisation
     pyramid_levels: int
     anchors: int
     nms: NmsParameters
-    parity: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,20 +84,22 @@ class ExportedEmbedder:
 
     Attributes:
         source: the folder that it was made from.
-        graph: see `toonface_export.embedder_graph.build_embedder`.
+        form: see `toonface_export.embedder_graph.build_embedder` for its tensors.
+        reference: Paddle's answers that it was compared with.
         normalisation: fused into the graph.
         dimension: length of an embedding.
-        parity: figures of `toonface_export.parity`.
     """
 
     source: PaddleModel
-    graph: onnx.ModelProto
+    form: Form
+    reference: Reference
     normalisation: Normalisation
     dimension: int
-    parity: dict[str, float]
 
 
-def export_detector(module: Module, serving: Serving, progress: Progress) -> ExportedDetector:
+def export_detector(
+    module: Module, serving: Serving, progress: Progress, evidence: Evidence = Evidence()
+) -> ExportedDetector:
     """Export the detector that the pipeline file names.
 
     Raises:
@@ -86,21 +115,47 @@ def export_detector(module: Module, serving: Serving, progress: Progress) -> Exp
     converted = convert_to_onnx(source)
     progress(f"{source.name}: cut the NMS, fuse the preprocessing, fold")
     graph = build_detector(converted, preprocessing, nms.face_class, levels)
-    progress(f"{source.name}: compare with Paddle")
+    if serving.candidates:
+        graph = keep_best(graph, serving.candidates)
+    progress(f"{source.name}: ask Paddle for its answers")
+    placed = preprocessing.input
+    names, pictures = _scenes(evidence.pictures, placed)
+    reference = Reference(
+        names,
+        pictures,
+        detector_answers(source, pictures, preprocessing.normalisation, nms, levels),
+        DetectorJudge(nms.parameters, nms.score_threshold, evidence.options.det_threshold),
+    )
+    calibration = None if evidence.calibration is None else _placed(evidence.calibration, placed)
+    wanted = _wanted(serving, serving.detector_precision, evidence, calibration)
+    form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedDetector(
         source=source,
-        graph=graph,
-        input=preprocessing.input,
+        form=form,
+        reference=reference,
+        input=placed,
         normalisation=preprocessing.normalisation,
         pyramid_levels=levels,
-        anchors=shape_of(graph, "scores")[1],
+        anchors=shape_of(graph, "boxes")[1],
         nms=nms.parameters,
-        parity=check_detector(source, graph, preprocessing, nms, levels),
     )
 
 
-def export_embedder(module: Module, progress: Progress) -> ExportedEmbedder:
+def export_embedder(
+    module: Module,
+    serving: Serving,
+    progress: Progress,
+    evidence: Evidence = Evidence(),
+    faces_of: Callable[[Sequence[Sample]], NamedFaces] = as_faces,
+) -> ExportedEmbedder:
     """Export the embedder that the pipeline file names.
+
+    Args:
+        module: names it.
+        serving: how it is served.
+        progress: is told of each step.
+        evidence: what it is judged by.
+        faces_of: cuts faces out of the user's pictures; unless given, each picture is one face.
 
     Raises:
         ExportError: it cannot be exported, or misses its parity bound.
@@ -115,14 +170,49 @@ def export_embedder(module: Module, progress: Progress) -> ExportedEmbedder:
     dimension = shape_of(graph, "embedding")[1]
     if dimension < 1:
         raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.program}")
-    progress(f"{source.name}: compare with Paddle")
-    return ExportedEmbedder(
-        source=source,
-        graph=graph,
-        normalisation=normalisation,
-        dimension=dimension,
-        parity=check_embedder(source, graph, normalisation, input_names(converted)[0]),
+    progress(f"{source.name}: ask Paddle for its answers")
+    names, faces = _drawn_faces() if evidence.pictures is None else faces_of(evidence.pictures)
+    reference = Reference(
+        names,
+        faces,
+        embedder_answers(source, faces, normalisation, input_names(converted)[0]),
+        EmbedderJudge(evidence.options.rec_threshold),
     )
+    calibration = None if evidence.calibration is None else faces_of(evidence.calibration)[1]
+    wanted = _wanted(serving, serving.embedder_precision, evidence, calibration)
+    form = choose_form(source.name, graph, reference, wanted, progress)
+    return ExportedEmbedder(
+        source=source, form=form, reference=reference, normalisation=normalisation, dimension=dimension
+    )
+
+
+def _wanted(
+    serving: Serving, precision: Precision, evidence: Evidence, calibration: NDArray[np.uint8] | None
+) -> Wanted:
+    return Wanted(
+        target=serving.target,
+        backend=serving.backend,
+        precision=precision,
+        fall_back=serving.fall_back,
+        bounds=evidence.bounds,
+        calibration=calibration,
+    )
+
+
+def _drawn_faces() -> NamedFaces:
+    return tuple(f"drawn face {number}" for number in range(_CROPS)), face_crops(_CROPS)
+
+
+def _scenes(samples: Sequence[Sample] | None, placed: DetectorInput) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    """Names, and pictures as the detector gets them."""
+    if samples is None:
+        names = tuple(f"drawn picture {number}" for number in range(_SCENES))
+        return names, face_scenes(_SCENES, placed.height, placed.width)
+    return tuple(sample.name for sample in samples), _placed(samples, placed)
+
+
+def _placed(samples: Sequence[Sample], placed: DetectorInput) -> NDArray[np.uint8]:
+    return np.stack([placed.fit(sample.pixels) for sample in samples])
 
 
 def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> PaddleModel:

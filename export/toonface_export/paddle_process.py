@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,23 +39,64 @@ def convert_to_onnx(model: PaddleModel) -> onnx.ModelProto:
     return converted
 
 
-def paddle_outputs(
-    model: PaddleModel, feeds: Sequence[Mapping[str, NDArray[np.float32]]]
-) -> list[list[NDArray[np.float32]]]:
+Feed = Mapping[str, NDArray[np.float32]]
+"""One array for each input of a program, by its name there."""
+
+
+def paddle_outputs(model: PaddleModel, feeds: Sequence[Feed]) -> list[list[NDArray[np.float32]]]:
     """What Paddle itself answers, one list of output arrays for each feed.
 
     Args:
         model: the model to run, in FP32 on the CPU.
-        feeds: for each run, one array for each input of the graph, by its Paddle name.
+        feeds: for each run, the inputs.
 
     Raises:
         ExportError: Paddle failed on the model or an input.
     """
+    return [[array for label, array in run.items() if label.isdecimal()] for run in _infer(model, feeds)]
+
+
+@dataclass(frozen=True)
+class PaddleDetections:
+    """What Paddle makes of one picture.
+
+    Attributes:
+        rows: FP32 [N,6], after the NMS: class, score, x1, y1, x2, y2.
+        boxes: FP32 [A,4], before it.
+        class_scores: FP32 [C,A], before it.
+    """
+
+    rows: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    class_scores: NDArray[np.float32]
+
+
+def paddle_detections(model: PaddleModel, feeds: Sequence[Feed]) -> list[PaddleDetections]:
+    """What Paddle makes of pictures, before its NMS and after it.
+
+    Args:
+        model: a detector, run in FP32 on the CPU.
+        feeds: for each picture, the inputs.
+
+    Raises:
+        ExportError: Paddle failed on the model or an input, or the program has no NMS.
+    """
+    runs = _infer(model, feeds)
+    if "boxes" not in runs[0]:
+        raise ExportError(f"{model.program} has no multiclass_nms3; export the detector with its NMS")
+    return [PaddleDetections(run["0"], run["boxes"][0], run["class_scores"][0]) for run in runs]
+
+
+def _infer(model: PaddleModel, feeds: Sequence[Feed]) -> list[dict[str, NDArray[np.float32]]]:
+    """For each feed the arrays that `toonface_export.paddle_worker.infer` writes, in its order."""
     with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
         inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
         with inputs.open("wb") as file:
             np.savez(file, **{f"{run}/{name}": array for run, feed in enumerate(feeds) for name, array in feed.items()})
         run_paddle(model.folder, "infer", model.program, model.parameters, inputs, outputs)
+        answers: list[dict[str, NDArray[np.float32]]] = [{} for _ in feeds]
         with np.load(outputs) as results:
-            positions = 1 + max(int(key.split("/")[1]) for key in results)
-            return [[results[f"{run}/{position}"] for position in range(positions)] for run in range(len(feeds))]
+            for key in results.files:
+                run, label = key.split("/")
+                answers[int(run)][label] = results[key]
+        return answers

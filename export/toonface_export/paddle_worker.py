@@ -31,31 +31,40 @@ def to_onnx(program: str, parameters: str, output: str) -> None:
 
 
 def infer(program: str, parameters: str, inputs: str, outputs: str) -> None:
-    """Run one model with paddle.inference on the CPU, in FP32.
+    """Run one model with Paddle's executor on the CPU, in FP32 and without optimisations.
 
     Args:
         program: inference.json.
         parameters: inference.pdiparams.
         inputs: an .npz file with one array `<run>/<input name>` for each run and each input of the graph.
-        outputs: the .npz file to write, with one array `<run>/<position of the output>` for each run and output.
+        outputs: the .npz file to write, with one array `<run>/<position of the output>` for each run and output. For a
+            detector the first two inputs of its NMS besides: `<run>/boxes` [B,A,4] and `<run>/class_scores` [B,C,A].
     """
-    from paddle.inference import Config, create_predictor
-
-    config = Config(program, parameters)
-    config.disable_gpu()
-    config.disable_glog_info()
-    predictor = create_predictor(config)
+    paddle: Any = import_module("paddle")
+    paddle.enable_static()
+    executor = paddle.static.Executor(paddle.CPUPlace())
+    network, names, wanted = paddle.static.load_inference_model(
+        str(Path(program).parent),
+        executor,
+        model_filename=str(Path(program).absolute()),
+        params_filename=str(Path(parameters).absolute()),
+    )
+    block = network.global_block()
+    for operation in [operation for operation in block.ops if operation.name() == "pd_op.fetch"]:
+        block.remove_op(operation)  # fetching others besides fails while these are there
+    labels = [str(position) for position in range(len(wanted))]
+    for operation in block.ops:
+        if operation.name() == "pd_op.multiclass_nms3":
+            wanted += [operation.operand_source(0), operation.operand_source(1)]
+            labels += ["boxes", "class_scores"]
     feeds: dict[str, dict[str, NDArray[np.float32]]] = {}
     for key, array in np.load(inputs).items():
         run, name = key.split("/", 1)
         feeds.setdefault(run, {})[name] = array
-    results = {}
+    results: dict[str, NDArray[np.float32]] = {}
     for run, feed in feeds.items():
-        for name in predictor.get_input_names():
-            predictor.get_input_handle(name).copy_from_cpu(feed[name])
-        predictor.run()
-        for position, name in enumerate(predictor.get_output_names()):
-            results[f"{run}/{position}"] = predictor.get_output_handle(name).copy_to_cpu()
+        answers = executor.run(network, feed={name: feed[name] for name in names}, fetch_list=wanted)
+        results |= {f"{run}/{label}": answer for label, answer in zip(labels, answers, strict=True)}
     with Path(outputs).open("wb") as file:
         np.savez(file, **results)
 

@@ -6,74 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import MAX_TOPK, RecognitionOptions
-from toonface_export.triton_config import Precision
+from toonface_export.serving import Serving, Strict
 
-Backend = Literal["openvino", "onnxruntime"]
-_Positive = Annotated[int, Field(ge=1)]
 _DEFAULTS = RecognitionOptions()
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Serving(_Strict):
-    """What Triton needs beyond PaddleX's keys.
-
-    Attributes:
-        backend: who computes the two networks.
-        precision: of OpenVINO: `auto` is BF16 on processors made for it, else F32. ONNX Runtime takes F32.
-        threads: threads of each instance of a network; 0 for its share of the cores, all of them for a single instance.
-        canvas: height and width in pixels into which pictures are scaled down for detectors that take any size.
-        pyramid_levels: for the same detectors: scales at which they look at the canvas, each half the one before.
-        detection_instances: detectors that work side by side. On a CPU two of them, with half the threads each, do more
-            than one whose threads wait for each other; each takes the memory of a whole one.
-        detection_batch: most pictures that one of them detects together. A CPU gains nothing by large batches, and the
-            first picture waits for the last.
-        embedding_batch: most faces that are embedded together; faces of one picture beyond it are cut.
-        search_batch: most faces that are searched together; at least `embedding_batch`, since Triton splits no request.
-        batch_delay_us: microseconds that a face may wait for others to fill its batch.
-        preprocess_instances: pictures that are decoded side by side.
-        crop_align_instances: pictures whose faces are cut out side by side.
-        queue_size: requests that may wait, first for decoding and then for detection; the next one is refused.
-        queue_timeout_ms: milliseconds after which one that still waits there is refused.
-    """
-
-    backend: Backend = "openvino"
-    precision: Precision = "auto"
-    threads: Annotated[int, Field(ge=0)] = 0
-    canvas: tuple[_Positive, _Positive] = (640, 640)
-    pyramid_levels: Annotated[int, Field(ge=1, le=5)] = 3
-    detection_instances: _Positive = 2
-    detection_batch: _Positive = 2
-    embedding_batch: _Positive = 64
-    search_batch: _Positive = 64
-    batch_delay_us: Annotated[int, Field(ge=0)] = 0
-    preprocess_instances: _Positive = 2
-    crop_align_instances: _Positive = 2
-    queue_size: _Positive = 64
-    queue_timeout_ms: _Positive = 10_000
-
-    @model_validator(mode="after")
-    def _precision_is_served(self) -> Serving:
-        if self.backend == "onnxruntime" and self.precision == "bf16":
-            raise ValueError("precision bf16 needs backend openvino; onnxruntime computes in f32")
-        return self
-
-    @model_validator(mode="after")
-    def _search_takes_what_the_embedder_makes(self) -> Serving:
-        if self.search_batch < self.embedding_batch:
-            raise ValueError(
-                f"search_batch is {self.search_batch}; it must be at least embedding_batch, {self.embedding_batch}"
-            )
-        return self
-
-
-class Module(_Strict):
+class Module(Strict):
     """One of PaddleX's sub-modules.
 
     Attributes:
@@ -89,14 +31,14 @@ class Module(_Strict):
     batch_size: int | None = None
 
 
-class SubModules(_Strict):
+class SubModules(Strict):
     """PaddleX's two sub-modules, `Detection` and `Recognition`."""
 
     detection: Module = Field(alias="Detection")
     recognition: Module = Field(alias="Recognition")
 
 
-class Pipeline(_Strict):
+class Pipeline(Strict):
     """PaddleX's face_recognition.yaml with the key `Serving`; see `read_pipeline`.
 
     Attributes:
@@ -130,21 +72,17 @@ class Pipeline(_Strict):
             det_threshold=self.det_threshold, rec_threshold=self.rec_threshold, topk=self.rec_topk
         )
 
-    def with_backend(self, backend: Backend) -> Pipeline:
-        """The same pipeline, served by another backend.
+    def with_serving(self, **changes: Any) -> Pipeline:
+        """The same pipeline with some of its serving settings changed: see `Serving.changed`.
 
         Raises:
-            ConfigError: the backend cannot do what `Serving` asks for.
+            ConfigError: the settings do not go together.
         """
-        try:
-            serving = Serving.model_validate({**self.serving.model_dump(), "backend": backend})
-        except ValidationError as error:
-            raise ConfigError(f"backend {backend}: {_problems(error)}") from error
-        return self.model_copy(update={"serving": serving})
+        return self.model_copy(update={"serving": self.serving.changed(**changes)})
 
 
 def read_pipeline(path: Path) -> Pipeline:
-    """Read a pipeline file; `model_dir` comes out relative to the working directory.
+    """Read a pipeline file; `model_dir` and the folders of pictures come out relative to the working directory.
 
     Raises:
         ConfigError: it cannot be read, or a key is unknown, missing or wrong; the message names each of them.
@@ -159,7 +97,14 @@ def read_pipeline(path: Path) -> Pipeline:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"pipeline file {path}: {_problems(error)}") from error
-    return pipeline.model_copy(update={"modules": _relative_to(path.parent, pipeline.modules)})
+    serving = pipeline.serving
+    folders = {name: path.parent / folder for name in ("calibration", "pictures") if (folder := getattr(serving, name))}
+    return pipeline.model_copy(
+        update={
+            "modules": _relative_to(path.parent, pipeline.modules),
+            "serving": serving.model_copy(update=folders),
+        }
+    )
 
 
 def _relative_to(folder: Path, modules: SubModules) -> SubModules:

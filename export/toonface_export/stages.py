@@ -10,14 +10,12 @@ from toonface_contract.names import FACE_SIZE
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
-from toonface_export.pipeline import Serving
-from toonface_export.triton_config import Ensemble, OnnxRuntimeModel, OpenVinoModel, PythonStage, Queue, Step, Tensor
+from toonface_export.network_stages import NetworkConfig, edge_queue, face_detection, face_embedding, inner_queue
+from toonface_export.serving import Serving
+from toonface_export.triton_config import Ensemble, Precision, PythonStage, Step
+from toonface_export.triton_message import Tensor
 
-ModelConfig = PythonStage | OnnxRuntimeModel | OpenVinoModel | Ensemble
-
-# Work that has been decoded and detected should not be thrown away: queues behind the detector hold this many times
-# what may wait for it, and nothing waits in them for a limited time only.
-_INNER_QUEUE_FACTOR = 4
+ModelConfig = PythonStage | NetworkConfig | Ensemble
 
 _IMAGE = Tensor("image", "STRING", (1,))
 _REAL = Tensor("real", "BOOL", (1,))
@@ -41,6 +39,8 @@ class Deployment:
         embedder: digest of the embedder.
         options: defaults of the request options.
         serving: the pipeline file's `Serving`.
+        detector_precision: what the detector is served in.
+        embedder_precision: what the embedder is served in.
     """
 
     detector_input: DetectorInput
@@ -50,15 +50,19 @@ class Deployment:
     embedder: str
     options: RecognitionOptions
     serving: Serving
+    detector_precision: Precision = "auto"
+    embedder_precision: Precision = "auto"
 
 
 def repository_models(deployment: Deployment) -> tuple[ModelConfig, ...]:
     """All models of a repository, stages first."""
     return (
         _preprocess(deployment),
-        _face_detection(deployment),
+        face_detection(
+            deployment.serving, deployment.detector_precision, deployment.detector_input, deployment.anchors
+        ),
         _crop_align(deployment),
-        _face_embedding(deployment),
+        face_embedding(deployment.serving, deployment.embedder_precision, deployment.dimension),
         _gallery_search(deployment),
         _gallery_admin(deployment),
         _face_recognition(),
@@ -67,29 +71,18 @@ def repository_models(deployment: Deployment) -> tuple[ModelConfig, ...]:
 
 
 def _preprocess(deployment: Deployment) -> PythonStage:
+    placed = deployment.detector_input
     return PythonStage(
         name=names.PREPROCESS,
         inputs=(_IMAGE,),
         outputs=(
             Tensor("pixels", "UINT8", (-1, -1, 3)),
-            Tensor("detector_input", "UINT8", (1, *_detector_dims(deployment))),
+            Tensor("detector_input", "UINT8", (1, placed.height, placed.width, 3)),
         ),
         max_batch_size=0,
-        queue=_edge_queue(deployment.serving),
+        queue=edge_queue(deployment.serving),
         instances=deployment.serving.preprocess_instances,
-        parameters={"detector_input": deployment.detector_input.model_dump_json(), "options": _options(deployment)},
-    )
-
-
-def _face_detection(deployment: Deployment) -> OnnxRuntimeModel | OpenVinoModel:
-    return _graph(
-        deployment.serving,
-        name=names.FACE_DETECTION,
-        inputs=(Tensor("detector_input", "UINT8", _detector_dims(deployment)),),
-        outputs=(Tensor("boxes", "FP32", (deployment.anchors, 4)), Tensor("scores", "FP32", (deployment.anchors,))),
-        max_batch_size=deployment.serving.detection_batch,
-        queue=_edge_queue(deployment.serving),
-        instances=deployment.serving.detection_instances,
+        parameters={"detector_input": placed.model_dump_json(), "options": _options(deployment)},
     )
 
 
@@ -118,17 +111,6 @@ def _crop_align(deployment: Deployment) -> PythonStage:
     )
 
 
-def _face_embedding(deployment: Deployment) -> OnnxRuntimeModel | OpenVinoModel:
-    return _graph(
-        deployment.serving,
-        name=names.FACE_EMBEDDING,
-        inputs=(Tensor("faces", "UINT8", (FACE_SIZE, FACE_SIZE, 3)),),
-        outputs=(Tensor("embedding", "FP32", (deployment.dimension,)),),
-        max_batch_size=deployment.serving.embedding_batch,
-        queue=_inner_queue(deployment.serving),
-    )
-
-
 def _gallery_search(deployment: Deployment) -> PythonStage:
     return PythonStage(
         name=names.GALLERY_SEARCH,
@@ -140,7 +122,7 @@ def _gallery_search(deployment: Deployment) -> PythonStage:
             Tensor("ids", "INT64", (-1,)),
         ),
         max_batch_size=deployment.serving.search_batch,
-        queue=_inner_queue(deployment.serving),
+        queue=inner_queue(deployment.serving),
         parameters={**_embedder(deployment), "options": _options(deployment)},
     )
 
@@ -154,7 +136,7 @@ def _gallery_admin(deployment: Deployment) -> PythonStage:
         ),
         outputs=(Tensor("result", "STRING", (1,)), Tensor("face_embeddings", "FP32", (-1, -1))),
         max_batch_size=0,
-        queue=_edge_queue(deployment.serving),
+        queue=edge_queue(deployment.serving),
         parameters=_embedder(deployment),
     )
 
@@ -196,51 +178,6 @@ def _faces_to_embeddings(more_of_crop_align: tuple[str, ...]) -> tuple[Step, ...
         Step(names.CROP_ALIGN, {**_same("pixels"), **detections}, found),
         Step(names.FACE_EMBEDDING, _same("faces"), _same("embedding")),
     )
-
-
-def _graph(
-    serving: Serving,
-    *,
-    name: str,
-    inputs: tuple[Tensor, ...],
-    outputs: tuple[Tensor, ...],
-    max_batch_size: int,
-    queue: Queue,
-    instances: int = 1,
-) -> OnnxRuntimeModel | OpenVinoModel:
-    if serving.backend == "onnxruntime":
-        return OnnxRuntimeModel(
-            name=name,
-            inputs=inputs,
-            outputs=outputs,
-            max_batch_size=max_batch_size,
-            queue=queue,
-            instances=instances,
-            threads=serving.threads,
-        )
-    return OpenVinoModel(
-        name=name,
-        inputs=inputs,
-        outputs=outputs,
-        max_batch_size=max_batch_size,
-        queue=queue,
-        instances=instances,
-        threads=serving.threads,
-        precision=serving.precision,
-    )
-
-
-def _edge_queue(serving: Serving) -> Queue:
-    """Where requests wait that cost little so far: before decoding, and before the detector, the slowest stage."""
-    return Queue(serving.queue_size, serving.queue_timeout_ms * 1000)
-
-
-def _inner_queue(serving: Serving) -> Queue:
-    return Queue(serving.queue_size * _INNER_QUEUE_FACTOR, batch_delay_us=serving.batch_delay_us)
-
-
-def _detector_dims(deployment: Deployment) -> tuple[int, int, int]:
-    return deployment.detector_input.height, deployment.detector_input.width, 3
 
 
 def _embedder(deployment: Deployment) -> dict[str, str]:

@@ -1,75 +1,35 @@
 """Triton's config.pbtxt, rendered from small descriptions of models.
 
-The text depends on the description alone, so exporting again gives the same bytes. Field names are those of Triton's
-model_config.proto; parameter names those of NVIDIA's native backends, so that one file serves them and the python-based
-backends of the same names.
+Parameter names are those of NVIDIA's native backends, so that one file serves them and the python-based backends of the
+same names.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-Precision = Literal["auto", "f32", "bf16"]
+from toonface_export.triton_message import (
+    Enum,
+    Message,
+    Queue,
+    Tensor,
+    map_fields,
+    parameter_fields,
+    render,
+    tensor_fields,
+)
 
-# Both backends are given the same ONNX file; the native `openvino` backend looks for model.xml unless told otherwise.
+Computed = Literal["f32", "bf16", "f16", "int8"]
+"""What a network computes in."""
+
+Precision = Literal["auto", "f32", "bf16", "f16", "int8"]
+"""What may be asked for."""
+
 MODEL_FILENAME = "model.onnx"
-
-
-class _Enum(str):
-    """A value written without quotes."""
-
-
-# A message in protobuf's text format: field names with scalars, or with messages. A name may come several times.
-_Message = list[tuple[str, "str | int | bool | tuple[int, ...] | _Message"]]
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output.
-
-    Attributes:
-        name: of the tensor.
-        data_type: Triton's name of the type without `TYPE_`, such as `UINT8`; BYTES tensors are `STRING` here.
-        dims: sizes without the batch dimension of batching models; -1 where it varies.
-        optional: whether a request may leave this input out.
-    """
-
-    name: str
-    data_type: str
-    dims: tuple[int, ...]
-    optional: bool = False
-
-    def message(self) -> _Message:
-        """The tensor as a message."""
-        optional: _Message = [("optional", True)] if self.optional else []
-        return [("name", self.name), ("data_type", _Enum(f"TYPE_{self.data_type}")), ("dims", self.dims), *optional]
-
-
-@dataclass(frozen=True)
-class Queue:
-    """The bounded queue before a model.
-
-    Attributes:
-        size: waiting requests; one more is refused at once.
-        timeout_us: microseconds after which a waiting request is refused; 0 is never.
-        batch_delay_us: microseconds to wait for more requests before a batch is sent off that is not full.
-    """
-
-    size: int
-    timeout_us: int = 0
-    batch_delay_us: int = 0
-
-    def message(self) -> _Message:
-        """The queue as Triton's dynamic batcher, which also keeps the queue of models that do not batch."""
-        policy: _Message = [("timeout_action", _Enum("REJECT"))]
-        if self.timeout_us:
-            policy.append(("default_timeout_microseconds", self.timeout_us))
-        policy.append(("max_queue_size", self.size))
-        delay: _Message = [("max_queue_delay_microseconds", self.batch_delay_us)] if self.batch_delay_us else []
-        return [*delay, ("default_queue_policy", policy)]
+ENGINE_FILENAME = "model.plan"
+QUANTISED_FILENAME = "model.xml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +43,9 @@ class _Model:
         max_batch_size: most rows in a batch that Triton makes of several requests; 0 for models that do not batch.
         queue: before the model. Without one requests are not counted and not batched. A model that does not batch had
             better have none: Triton 2.51's batcher kept requests to one waiting for 20 ms while it was idle.
-        instances: copies of the model that work side by side.
+        instances: copies of the model that work side by side; on GPUs so many on each.
+        gpu: whether they are on GPUs.
+        warm_up: batches that Triton runs with blank inputs before the model counts as ready.
     """
 
     name: str
@@ -92,17 +54,25 @@ class _Model:
     max_batch_size: int
     queue: Queue | None
     instances: int = 1
+    gpu: bool = False
+    warm_up: tuple[int, ...] = ()
 
-    def _common(self, backend: str) -> _Message:
+    def _common(self, backend: Message, instance_group: Message | None = None) -> Message:
+        kind = Enum("KIND_GPU" if self.gpu else "KIND_CPU")
         return [
             ("name", self.name),
-            ("backend", backend),
+            *backend,
             ("max_batch_size", self.max_batch_size),
-            *_tensors("input", self.inputs),
-            *_tensors("output", self.outputs),
+            *tensor_fields("input", self.inputs),
+            *tensor_fields("output", self.outputs),
             *([("dynamic_batching", self.queue.message())] if self.queue else []),
-            ("instance_group", [("count", self.instances), ("kind", _Enum("KIND_CPU"))]),
+            ("instance_group", [("count", self.instances), ("kind", kind), *(instance_group or [])]),
+            *(("model_warmup", self._blank(batch)) for batch in self.warm_up),
         ]
+
+    def _blank(self, batch: int) -> Message:
+        inputs: Message = [("inputs", [("key", tensor.name), ("value", tensor.blank())]) for tensor in self.inputs]
+        return [("name", f"batch {batch}"), ("batch_size", batch), *inputs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +83,15 @@ class PythonStage(_Model):
 
     def config(self) -> str:
         """The text of config.pbtxt."""
-        return _render([*self._common("python"), *_parameters(self.parameters)])
+        return render([*self._common([("backend", "python")]), *parameter_fields(self.parameters)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxRuntimeModel(_Model):
-    """A graph served by ONNX Runtime, in FP32.
+    """A graph served by ONNX Runtime: on CPUs, or with CUDA on GPUs. It computes in what the graph says.
 
-    Parameters: github.com/triton-inference-server/onnxruntime_backend, README.md, Model Config Options.
+    Parameters: github.com/triton-inference-server/onnxruntime_backend, README.md, Model Config Options. The native
+    backend takes CUDA for instances of the kind GPU by itself.
 
     Attributes:
         threads: threads of one instance; 0 for as many as the machine has cores.
@@ -130,11 +101,11 @@ class OnnxRuntimeModel(_Model):
 
     def config(self) -> str:
         """The text of config.pbtxt."""
-        return _render(
+        return render(
             [
-                *self._common("onnxruntime"),
+                *self._common([("backend", "onnxruntime")]),
                 ("default_model_filename", MODEL_FILENAME),
-                *_parameters({"execution_mode": "0", "intra_op_thread_count": str(self.threads)}),
+                *parameter_fields({"execution_mode": "0", "intra_op_thread_count": str(self.threads)}),
             ]
         )
 
@@ -150,29 +121,61 @@ class OpenVinoModel(_Model):
 
     Attributes:
         threads: threads of one instance; 0 for as many as the machine has cores.
-        precision: `auto` leaves it to the backend, which takes BF16 on processors made for it.
+        precision: `auto` leaves it to the backend, which takes BF16 on processors made for it. INT8 is in the quantised
+            file; what is not quantised in it is computed in F32.
     """
 
     threads: int = 0
-    precision: Precision = "auto"
+    precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
 
-    _PRECISION: ClassVar[dict[Precision, dict[str, str]]] = {
+    _PRECISION: ClassVar[dict[str, dict[str, str]]] = {
         "auto": {},
         "f32": {"INFERENCE_PRECISION_HINT": "f32"},
         "bf16": {"HINT_BF16": "YES", "INFERENCE_PRECISION_HINT": "bf16"},
+        "int8": {"INFERENCE_PRECISION_HINT": "f32"},
     }
 
     def config(self) -> str:
         """The text of config.pbtxt."""
-        parameters = {"ENABLE_BATCH_PADDING": "YES", "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
-        parameters |= self._PRECISION[self.precision]
+        parameters = {
+            "ENABLE_BATCH_PADDING": "YES",
+            "NUM_STREAMS": "1",
+            "PERFORMANCE_HINT": "LATENCY",
+            **self._PRECISION[self.precision],
+        }
         if self.threads:
             parameters["INFERENCE_NUM_THREADS"] = str(self.threads)
-        return _render(
+        # The native backend looks for model.xml unless told otherwise.
+        filename = QUANTISED_FILENAME if self.precision == "int8" else MODEL_FILENAME
+        return render(
             [
-                *self._common("openvino"),
-                ("default_model_filename", MODEL_FILENAME),
-                *_parameters(parameters),
+                *self._common([("backend", "openvino")]),
+                ("default_model_filename", filename),
+                *parameter_fields(parameters),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorRtModel(_Model):
+    """An engine served by TensorRT on GPUs.
+
+    Fields: github.com/triton-inference-server/common, protobuf/model_config.proto. Of several optimisation profiles the
+    backend takes, for each batch, the one whose optimum is nearest.
+
+    Attributes:
+        profiles: how many optimisation profiles the engine has.
+    """
+
+    profiles: int = 1
+
+    def config(self) -> str:
+        """The text of config.pbtxt."""
+        profiles: Message = [("profile", str(number)) for number in range(self.profiles)]
+        return render(
+            [
+                *self._common([("platform", "tensorrt_plan"), ("backend", "tensorrt")], profiles),
+                ("default_model_filename", ENGINE_FILENAME),
             ]
         )
 
@@ -191,13 +194,13 @@ class Step:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
 
-    def message(self) -> _Message:
+    def message(self) -> Message:
         """The step as a message."""
         return [
             ("model_name", self.model),
             ("model_version", -1),
-            *_map("input_map", self.inputs),
-            *_map("output_map", self.outputs),
+            *map_fields("input_map", self.inputs),
+            *map_fields("output_map", self.outputs),
         ]
 
 
@@ -212,41 +215,13 @@ class Ensemble:
 
     def config(self) -> str:
         """The text of config.pbtxt."""
-        return _render(
+        return render(
             [
                 ("name", self.name),
                 ("platform", "ensemble"),
                 ("max_batch_size", 0),
-                *_tensors("input", self.inputs),
-                *_tensors("output", self.outputs),
+                *tensor_fields("input", self.inputs),
+                *tensor_fields("output", self.outputs),
                 ("ensemble_scheduling", [("step", step.message()) for step in self.steps]),
             ]
         )
-
-
-def _tensors(kind: str, tensors: tuple[Tensor, ...]) -> _Message:
-    return [(kind, tensor.message()) for tensor in tensors]
-
-
-def _map(name: str, entries: Mapping[str, str]) -> _Message:
-    return [(name, [("key", key), ("value", value)]) for key, value in entries.items()]
-
-
-def _parameters(parameters: Mapping[str, str]) -> _Message:
-    return [
-        ("parameters", [("key", key), ("value", [("string_value", value)])])
-        for key, value in sorted(parameters.items())
-    ]
-
-
-def _render(message: _Message, indent: str = "") -> str:
-    lines = []
-    for name, value in message:
-        if isinstance(value, list):
-            lines.append(f"{indent}{name} {{\n{_render(value, indent + '  ')}{indent}}}\n")
-        elif isinstance(value, _Enum):
-            lines.append(f"{indent}{name}: {value}\n")
-        else:
-            # JSON's strings, numbers, booleans and lists of numbers are valid in protobuf's text format too.
-            lines.append(f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}\n")
-    return "".join(lines)

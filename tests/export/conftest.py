@@ -10,7 +10,7 @@ import pytest
 import yaml
 from export_helpers import MODELS, Exported
 
-from toonface_export.networks import export_detector, export_embedder
+from toonface_export.networks import Evidence, export_detector, export_embedder
 from toonface_export.pipeline import Pipeline, read_pipeline
 from toonface_export.repository import write_repository
 
@@ -29,8 +29,9 @@ def exported(demo_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) 
     """The shipped models, exported once. Tests only read it."""
     path = tmp_path_factory.mktemp("exported") / "repository"
     steps: list[str] = []
-    detector = export_detector(demo_pipeline.modules.detection, demo_pipeline.serving, steps.append)
-    embedder = export_embedder(demo_pipeline.modules.recognition, steps.append)
+    evidence = Evidence(demo_pipeline.options)
+    detector = export_detector(demo_pipeline.modules.detection, demo_pipeline.serving, steps.append, evidence)
+    embedder = export_embedder(demo_pipeline.modules.recognition, demo_pipeline.serving, steps.append, evidence)
     manifest = write_repository(demo_pipeline, detector, embedder, path, steps.append)
     return Exported(path, demo_pipeline, detector, embedder, manifest, steps)
 

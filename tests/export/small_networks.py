@@ -62,3 +62,27 @@ def embedder() -> onnx.ModelProto:
         opset_imports=OPSETS,
         ir_version=8,
     )
+
+
+def chain(*operations: str, factor: float = 2.0) -> onnx.ModelProto:
+    """Operations on a vector, one after the other, from `x` to `y` FP32 [N].
+
+    `Mul` and `Add` take `factor`; `Square` multiplies by itself. Nodes and tensors are named by operation in small
+    letters, the second of a kind with `_1`; the last tensor is `y`.
+    """
+    seen: dict[str, int] = {}
+    nodes, last = [], "x"
+    for position, operation in enumerate(operations):
+        number = seen.setdefault(operation, 0)
+        seen[operation] += 1
+        name = operation.lower() + (f"_{number}" if number else "")
+        output = "y" if position == len(operations) - 1 else name
+        kind = "Mul" if operation == "Square" else operation
+        more = {"Mul": ["factor"], "Add": ["factor"], "Square": [last]}.get(operation, [])
+        nodes.append(helper.make_node(kind, [last, *more], [output], name=name))
+        last = output
+    constants = [numpy_helper.from_array(np.float32(factor), "factor")]
+    used = [tensor for tensor in constants if any("factor" in node.input for node in nodes)]
+    vectors = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"])] for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "chain", *vectors, used)
+    return helper.make_model(graph, opset_imports=OPSETS, ir_version=8)

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from export_helpers import MODELS
 
+DEMO = MODELS.parent / "demo"
 TOONFACE = Path(sys.executable).with_name("toonface")
 
 
@@ -49,3 +52,119 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path, pipeline_conten
     assert 'backend: "onnxruntime"' in (output / "face_detection" / "config.pbtxt").read_text()
     assert "index galleries/old is not exported" in done.stderr
     assert "Paddle2ONNX" not in done.stderr
+
+
+def test_print_config_is_a_pipeline_file_with_comments() -> None:
+    done = _export("--print-config")
+    assert done.returncode == 0
+    assert yaml.safe_load(done.stdout)["Serving"]["precision"] == "auto"
+    assert done.stdout.startswith("# A pipeline file.")
+
+
+def test_options_may_stand_before_the_file(tmp_path: Path) -> None:
+    done = _export("--output", tmp_path / "repository", tmp_path / "nothing.yaml")
+    assert done.returncode == 2
+    assert "nothing.yaml' does not exist" in done.stderr
+
+
+def test_without_a_gpu_the_target_gpu_says_what_to_run_instead(tmp_path: Path) -> None:
+    done = _export(MODELS / "face_recognition.yaml", "--target", "gpu", "--output", tmp_path / "repository")
+    assert done.returncode == 1
+    assert "add --engine-later" in done.stderr
+    assert "`toonface export engine`" in done.stderr
+    assert "--backend onnxruntime" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bound_that_is_not_understood_fails_before_anything_is_done(tmp_path: Path) -> None:
+    done = _export(MODELS / "face_recognition.yaml", "--output", tmp_path / "repository", "--bound", "speed=3")
+    assert done.returncode == 1
+    assert "bound 'speed=3' is not understood" in done.stderr
+
+
+def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> None:
+    output = tmp_path / "my_embedder"
+    done = _export("model", MODELS / "MobileFaceNet", "--output", output, "--backend", "onnxruntime", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in output.iterdir()} == {"1", "config.pbtxt", "model.json"}
+    assert 'name: "my_embedder"' in (output / "config.pbtxt").read_text()
+    manifest = json.loads(done.stdout)
+    assert manifest == json.loads((output / "model.json").read_text())
+    assert (manifest["model_name"], manifest["precision"]) == ("MobileFaceNet", "f32")
+    shown = _export("inspect", output)
+    assert shown.returncode == 0
+    assert "MobileFaceNet" in shown.stdout
+    assert manifest["digest"][:30] in shown.stdout
+    assert "cosine_distance" in shown.stdout
+    assert json.loads(_export("inspect", output, "--json").stdout) == manifest
+    built = _export("engine", output)
+    assert built.returncode == 1
+    assert "holds no toonface.json; name a folder that `toonface export` wrote" in built.stderr
+
+
+def test_inspect_of_a_folder_of_something_else(tmp_path: Path) -> None:
+    done = _export("inspect", tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path} holds no toonface.json" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_gpu_repository_waits_for_its_engines(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content |= {"Serving": {"canvas": [128, 128], "pyramid_levels": 1}}
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(pipeline_content))
+    output = tmp_path / "repository"
+    done = _export(tmp_path / "pipeline.yaml", "--output", output, "--target", "gpu", "--engine-later", "--json")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)
+    assert manifest["engines"] == {"face_detection": None, "face_embedding": None}
+    assert manifest["detector"]["precision"] == manifest["recogniser"]["precision"] == "f16"
+    assert "the engines are yet to be built" in done.stderr
+    for model in ("face_detection", "face_embedding"):
+        assert {path.name for path in (output / model).iterdir()} >= {"source.onnx", "reference.npz", "model.json"}
+    before = (output / "toonface.json").read_bytes()
+    built = _export("engine", output)
+    assert built.returncode == 1
+    assert f"Run `toonface export engine {output}` in the container that serves" in built.stderr
+    assert (output / "toonface.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "precision", "files"),
+    [
+        (("--precision", "int8", "--calibration", DEMO / "gallery"), "int8", {"model.bin", "model.xml"}),
+        (("--backend", "onnxruntime"), "f32", {"model.onnx"}),
+    ],
+)
+def test_other_forms_are_compared_on_pictures_of_ones_own_and_served(
+    tmp_path: Path, pipeline_content: dict[str, Any], options: tuple[object, ...], precision: str, files: set[str]
+) -> None:
+    pipeline_content |= {"Serving": {"detection_precision": "f32", "canvas": [320, 320]}}
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(pipeline_content))
+    output = tmp_path / "repository"
+    pictures = DEMO / "pictures"
+    done = _export(tmp_path / "pipeline.yaml", "--output", output, *options, "--pictures", pictures, "--json")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)
+    assert (manifest["detector"]["precision"], manifest["recogniser"]["precision"]) == ("f32", precision)
+    assert {path.name for path in (output / "face_embedding" / "1").iterdir()} == files
+    assert manifest["detector"]["parity"]["f32"]["faces"]["picture"].endswith(".jpg")
+    ready = tmp_path / "ready.json"
+    command = [str(TOONFACE), "serve", "--repository", str(output), "--ready-file", str(ready)]
+    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
+    server = subprocess.Popen([*command, *ports], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not ready.exists():
+            assert server.poll() is None, server.stderr and server.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        address = f"127.0.0.1:{json.loads(ready.read_text())['grpc_port']}"
+        picture = pictures / "friends.jpg"
+        command = [str(TOONFACE), "recognize", str(picture), "--address", address, "--json"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert answer.returncode == 0, answer.stderr
+        assert "Unknown" in answer.stdout
+    finally:
+        server.terminate()
+        server.wait(60)

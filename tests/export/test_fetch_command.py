@@ -21,6 +21,7 @@ from toonface_export.fetch_catalogue import find_item
 from toonface_export.networks import export_embedder
 from toonface_export.paddle_model import read_paddle_model
 from toonface_export.pipeline import Module
+from toonface_export.serving import Serving
 
 TOONFACE = Path(sys.executable).with_name("toonface")
 
@@ -102,8 +103,8 @@ def test_a_model_dir_of_null_is_paddlex_own_model(
     monkeypatch.setenv("TOONFACE_MIRROR", store.address)
     monkeypatch.setenv("TOONFACE_CACHE", str(tmp_path))
     steps: list[str] = []
-    exported = export_embedder(Module(model_name="MobileFaceNet", model_dir=None), steps.append)
+    exported = export_embedder(Module(model_name="MobileFaceNet", model_dir=None), Serving(), steps.append)
     assert exported.source.folder == tmp_path / "MobileFaceNet_infer"
     assert steps[0] == "MobileFaceNet: fetch PaddleX's official inference model"
     with pytest.raises(ExportError, match="model_name 'BlazeFace'; known are MobileFaceNet, ResNet50_face"):
-        export_embedder(Module(model_name="BlazeFace", model_dir=None), steps.append)
+        export_embedder(Module(model_name="BlazeFace", model_dir=None), Serving(), steps.append)

@@ -1,3 +1,4 @@
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,8 @@ import yaml
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import RecognitionOptions
-from toonface_export.pipeline import Pipeline, Serving, read_pipeline
+from toonface_export.pipeline import Pipeline, read_pipeline
+from toonface_export.serving import Engine, Serving
 
 
 def _read(folder: Path, content: Any) -> Pipeline:
@@ -53,7 +55,8 @@ def test_a_model_dir_of_null_is_left_for_the_export_to_fetch(tmp_path: Path, pip
     ("place", "value", "message"),
     [
         (("Servng",), {}, "Servng is not known .known here are pipeline_name, index"),
-        (("Serving", "queue"), 3, "Serving.queue is not known .known here are backend, precision"),
+        (("Serving", "queue"), 3, "Serving.queue is not known .known here are target, backend, precision"),
+        (("Serving", "engine"), {"batch": 3}, "Serving.engine.batch is not known .known here are detection_batches"),
         (
             ("SubModules", "Detection", "threshold"),
             3,
@@ -65,8 +68,19 @@ def test_a_model_dir_of_null_is_left_for_the_export_to_fetch(tmp_path: Path, pip
         (("rec_topk",), 0, "rec_topk Input should be greater than or equal to 1"),
         (("Serving", "canvas"), [640], "Serving.canvas"),
         (("Serving", "pyramid_levels"), 0, "Serving.pyramid_levels Input should be greater"),
-        (("Serving", "backend"), "tensorflow", "Serving.backend Input should be 'openvino' or 'onnxruntime'"),
-        (("Serving",), {"backend": "onnxruntime", "precision": "bf16"}, "precision bf16 needs backend openvino"),
+        (
+            ("Serving", "backend"),
+            "tensorflow",
+            "Serving.backend Input should be 'openvino', 'onnx",
+        ),
+        (
+            ("Serving",),
+            {"backend": "onnxruntime", "precision": "bf16"},
+            "bf16 is not served by backend onnxruntime",
+        ),
+        (("Serving",), {"embedding_precision": "f16"}, "f16 is not served by backend openvino on target cpu; it knows"),
+        (("Serving",), {"target": "gpu", "backend": "openvino"}, "openvino does not serve target gpu; tensorrt, onnx"),
+        (("Serving",), {"precision": "int8"}, "precision int8 needs pictures like those that will be served"),
         (("Serving",), {"search_batch": 32}, "search_batch is 32; it must be at least embedding_batch, 64"),
     ],
 )
@@ -98,11 +112,43 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_pipeline(tmp_path / "pipeline.yaml")
 
 
-def test_the_backend_can_be_overridden_but_not_beyond_what_it_can(
-    tmp_path: Path, pipeline_content: dict[str, Any]
-) -> None:
+def test_folders_of_pictures_are_relative_to_the_file(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["Serving"] = {"precision": "int8", "calibration": "mine", "pictures": "/elsewhere"}
+    serving = _read(tmp_path, pipeline_content).serving
+    assert (serving.calibration, serving.pictures) == (tmp_path / "mine", Path("/elsewhere"))
+
+
+def test_each_network_may_have_its_own_precision(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["Serving"] = {"precision": "f32", "detection_precision": "bf16"}
+    serving = _read(tmp_path, pipeline_content).serving
+    assert (serving.detector_precision, serving.embedder_precision) == ("bf16", "f32")
+
+
+def test_settings_can_be_overridden_but_must_go_together(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
     pipeline_content["Serving"] = {"precision": "bf16", "threads": 2}
     pipeline = _read(tmp_path, pipeline_content)
-    assert pipeline.with_backend("openvino").serving.threads == 2
-    with pytest.raises(ConfigError, match="backend onnxruntime: precision bf16 needs backend openvino"):
-        pipeline.with_backend("onnxruntime")
+    assert pipeline.with_serving(backend="openvino", target=None).serving.threads == 2
+    with pytest.raises(ConfigError, match="precision bf16 is not served by backend onnxruntime on target cpu"):
+        pipeline.with_serving(backend="onnxruntime")
+
+
+def test_another_target_takes_its_own_defaults(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["Serving"] = {"backend": "openvino", "queue_size": 7}
+    serving = _read(tmp_path, pipeline_content).with_serving(target="gpu").serving
+    assert (serving.backend, serving.detection_batch, serving.queue_size) == ("tensorrt", 8, 7)
+    assert Serving().changed(target="gpu", backend="onnxruntime").backend == "onnxruntime"
+
+
+def test_the_printed_file_holds_every_key_at_its_default() -> None:
+    text = (files("toonface_export") / "default_pipeline.yaml").read_text()
+    content = yaml.safe_load(text)
+    pipeline = Pipeline.model_validate(content)
+    assert pipeline.serving == Serving()
+    assert set(content["Serving"]) == set(Serving.model_fields)
+    assert set(content["Serving"]["engine"]) == set(Engine.model_fields)
+    assert pipeline.options == RecognitionOptions(
+        det_threshold=pipeline.det_threshold, rec_threshold=pipeline.rec_threshold, topk=pipeline.rec_topk
+    )
+    assert set(content) == {field.alias or name for name, field in Pipeline.model_fields.items()}
+    for line in text.splitlines():
+        assert len(line) <= 120

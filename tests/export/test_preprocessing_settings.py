@@ -7,7 +7,7 @@ import pytest
 from toonface_contract.errors import ExportError
 from toonface_ensemble.placement import DetectorInput
 from toonface_export.families import DETECTORS, family_of
-from toonface_export.paddle_model import PaddleModel
+from toonface_export.paddle_model import PARAMETERS, PROGRAM, PaddleModel
 from toonface_export.preprocessing import Normalisation, detector_preprocessing, embedder_normalisation
 
 # As PaddleX writes them into inference.yml.
@@ -20,11 +20,16 @@ FACE = {"size": [112, 112], "interpolation": "bilinear"}
 
 
 def _detector(name: str, *operations: Any) -> PaddleModel:
-    return PaddleModel(Path("folder"), name, {"Preprocess": list(operations)}, {})
+    return _model(name, {"Preprocess": list(operations)})
 
 
 def _embedder(*operations: Any) -> PaddleModel:
-    return PaddleModel(Path("folder"), "MobileFaceNet", {"PreProcess": {"transform_ops": list(operations)}}, {})
+    return _model("MobileFaceNet", {"PreProcess": {"transform_ops": list(operations)}})
+
+
+def _model(name: str, settings: dict[str, Any]) -> PaddleModel:
+    folder = Path("folder")
+    return PaddleModel(folder, name, settings, {}, folder / PROGRAM, folder / PARAMETERS)
 
 
 def _read(model: PaddleModel, divisor: int = 32) -> tuple[DetectorInput, Normalisation]:

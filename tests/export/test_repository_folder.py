@@ -36,6 +36,7 @@ def test_the_repository_holds_every_model(exported: Exported) -> None:
     )
     ensembles = ("face_recognition", "face_features")
     expected = {f"{name}/config.pbtxt" for name in graphs + stages + ensembles} | {"toonface.json"}
+    expected |= {f"{name}/model.json" for name in graphs}
     expected |= {f"{name}/1/model.onnx" for name in graphs} | {f"{name}/1/model.py" for name in stages}
     assert set(_files(exported.path)) == expected
     assert all((exported.path / name / "1").is_dir() for name in ensembles)
@@ -53,11 +54,15 @@ def test_the_manifest_tells_what_is_in_it_and_where_it_came_from(exported: Expor
     assert manifest["embedder"] == read_paddle_model(source, known=EMBEDDERS).digest
     assert manifest["models"]["face_embedding"]["outputs"] == {"embedding": ["FP32", [128]]}
     assert manifest["detector"]["nms"]["iou_threshold"] == 0.3
+    for model, section in (("face_detection", "detector"), ("face_embedding", "recogniser")):
+        assert json.loads((exported.path / model / "model.json").read_text()) == manifest[section]
+    assert manifest["engines"] == {}
 
 
 def test_progress_tells_each_step_of_both_models(exported: Exported) -> None:
-    assert len(exported.steps) == 8
-    assert sum("compare with Paddle" in step for step in exported.steps) == 2
+    told = [step for step in exported.steps if "in bf16" not in step]  # where the processor can compute in it
+    assert len(told) == 10
+    assert sum("compare with Paddle in f32" in step for step in told) == 2
 
 
 def test_exporting_again_gives_the_same_bytes_and_leaves_nothing_else(exported: Exported, tmp_path: Path) -> None:
@@ -90,6 +95,21 @@ def test_writing_that_is_interrupted_leaves_the_old_repository(exported: Exporte
 
     with pytest.raises(KeyboardInterrupt):
         write_repository(exported.pipeline, exported.detector, exported.embedder, output, interrupt)
+    assert _files(output) == before
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_the_old_repository(exported: Exported, tmp_path: Path) -> None:
+    output = _older_repository(tmp_path / "repository")
+    before = _files(output)
+
+    def fill(step: str) -> None:
+        if step.startswith("put it in its place"):
+            # /dev/full is a disk without room.
+            Path("/dev/full").write_bytes(b"x")
+
+    with pytest.raises(ExportError, match=r"cannot be written \(.*No space left.*; what stood there is as"):
+        write_repository(exported.pipeline, exported.detector, exported.embedder, output, fill)
     assert _files(output) == before
     assert list(tmp_path.iterdir()) == [output]
 

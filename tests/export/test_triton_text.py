@@ -10,9 +10,10 @@ from toonface_contract import names
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
-from toonface_export.pipeline import Serving
+from toonface_export.serving import Serving
 from toonface_export.stages import Deployment, repository_models
-from toonface_export.triton_config import OnnxRuntimeModel, OpenVinoModel, Precision, PythonStage, Queue, Tensor
+from toonface_export.triton_config import OnnxRuntimeModel, OpenVinoModel, PythonStage, TensorRtModel
+from toonface_export.triton_message import Queue, Tensor
 
 
 def _parsed(text: str) -> Any:
@@ -37,7 +38,7 @@ def _configs(**serving: Any) -> dict[str, Any]:
     }
 
 
-def _model(kind: type[OnnxRuntimeModel] | type[OpenVinoModel], **more: Any) -> Any:
+def _model(kind: type[OnnxRuntimeModel | OpenVinoModel | TensorRtModel], **more: Any) -> Any:
     tensors = (Tensor("x", "UINT8", (2, 3)),)
     return _parsed(kind(name="m", inputs=tensors, outputs=tensors, max_batch_size=8, queue=Queue(4), **more).config())
 
@@ -89,14 +90,53 @@ def test_onnx_runtime_is_told_its_threads_by_the_native_names() -> None:
         ("auto", {}),
         ("f32", {"INFERENCE_PRECISION_HINT": "f32"}),
         ("bf16", {"INFERENCE_PRECISION_HINT": "bf16", "HINT_BF16": "YES"}),
+        ("int8", {"INFERENCE_PRECISION_HINT": "f32"}),
     ],
 )
-def test_openvino_is_told_its_precision_by_the_native_names(precision: Precision, expected: dict[str, str]) -> None:
+def test_openvino_is_told_its_precision_by_the_native_names(precision: str, expected: dict[str, str]) -> None:
     config = _model(OpenVinoModel, precision=precision)
     always = {"ENABLE_BATCH_PADDING": "YES", "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
-    assert (config.backend, config.default_model_filename) == ("openvino", "model.onnx")
+    filename = "model.xml" if precision == "int8" else "model.onnx"
+    assert (config.backend, config.default_model_filename) == ("openvino", filename)
     assert _parameters(config) == {**always, **expected}
     assert _parameters(_model(OpenVinoModel, threads=3))["INFERENCE_NUM_THREADS"] == "3"
+
+
+def test_tensorrt_is_told_its_profiles_and_warmed_up_in_each_batch() -> None:
+    config = _model(TensorRtModel, gpu=True, profiles=3, warm_up=(1, 4, 8))
+    assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
+    assert config.default_model_filename == "model.plan"
+    [group] = config.instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
+    assert list(group.profile) == ["0", "1", "2"]
+    assert [(warm_up.name, warm_up.batch_size) for warm_up in config.model_warmup] == [
+        ("batch 1", 1),
+        ("batch 4", 4),
+        ("batch 8", 8),
+    ]
+    blank = config.model_warmup[0].inputs["x"]
+    assert (blank.data_type, list(blank.dims), blank.zero_data) == (model_config_pb2.TYPE_UINT8, [2, 3], True)
+
+
+def test_networks_are_warmed_up_in_the_batches_that_their_backend_tells_apart() -> None:
+    def warm_ups(**serving: Any) -> list[list[int]]:
+        configs = _configs(**serving)
+        networks = (names.FACE_DETECTION, names.FACE_EMBEDDING)
+        return [[warm_up.batch_size for warm_up in configs[name].model_warmup] for name in networks]
+
+    assert warm_ups() == [[1], [1]]
+    assert warm_ups(backend="onnxruntime", detection_batch=3, embedding_batch=16) == [[1, 3], [1, 16]]
+    engine = {"detection_batches": [4, 99], "embedding_batches": [8]}
+    assert warm_ups(target="gpu", engine=engine) == [[1, 4, 8], [1, 8, 64]]
+
+
+def test_on_a_gpu_the_networks_are_on_it_and_the_stages_are_not() -> None:
+    for backend, platform in (("tensorrt", "tensorrt_plan"), ("onnxruntime", "")):
+        configs = _configs(target="gpu", backend=backend)
+        kinds = {name: config.instance_group[0].kind for name, config in configs.items() if config.instance_group}
+        gpu = {name for name, kind in kinds.items() if kind == model_config_pb2.ModelInstanceGroup.KIND_GPU}
+        assert gpu == {names.FACE_DETECTION, names.FACE_EMBEDDING}
+        assert configs[names.FACE_EMBEDDING].platform == platform
 
 
 def test_all_models_have_the_contract_s_names() -> None:

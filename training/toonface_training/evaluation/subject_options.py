@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from toonface_export.pipeline import Serving
+from toonface_export.serving import Serving
 from toonface_training.evaluation.subjects.opening import SubjectSettings, open_subject
 from toonface_training.networks import MODELS
 

@@ -32,7 +32,7 @@ def make_judge(settings: Settings) -> Judge | None:
 
 
 def _scenes_judge(dataset: Path) -> Judge:
-    from toonface_export.pipeline import Serving
+    from toonface_export.serving import Serving
     from toonface_training.evaluation.datasets import read_scenes
     from toonface_training.evaluation.detection import evaluate_detection
     from toonface_training.evaluation.subjects.paddle import PaddleDetector

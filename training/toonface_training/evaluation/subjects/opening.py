@@ -7,22 +7,30 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
+from toonface_export.digests import MANIFEST
 from toonface_export.families import DETECTORS, EMBEDDERS
 from toonface_export.fetch import official_model
-from toonface_export.manifest import MANIFEST
 from toonface_export.paddle_model import read_paddle_model
-from toonface_export.pipeline import Module, Serving, read_pipeline
-from toonface_export.triton_config import MODEL_FILENAME
+from toonface_export.pipeline import Module, read_pipeline
+from toonface_export.serving import Serving
+from toonface_export.triton_config import MODEL_FILENAME, QUANTISED_FILENAME
 from toonface_training.evaluation.subjects import Chained, Detector, Embedder, Recogniser
 from toonface_training.evaluation.subjects.floors import FLOORS, floor
-from toonface_training.evaluation.subjects.graphs import GraphDetector, GraphEmbedder, Precision, Runtime, load_graph
+from toonface_training.evaluation.subjects.graphs import (
+    Graph,
+    GraphDetector,
+    GraphEmbedder,
+    Precision,
+    Runtime,
+    load_graph,
+)
 from toonface_training.evaluation.subjects.live import LiveServer
 from toonface_training.evaluation.subjects.paddle import PaddleDetector, PaddleEmbedder, import_paddle
 from toonface_training.networks import MODELS, build
@@ -182,18 +190,24 @@ def _repository(path: Path, settings: SubjectSettings) -> Subject:
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         described, serving, options = manifest["detector"], manifest["serving"], manifest["options"]
+        networks = {FACE_DETECTION: described, FACE_EMBEDDING: manifest["recogniser"]}
         names = described["model_name"], manifest["recogniser"]["model_name"]
         placed, nms = DetectorInput.model_validate(described["input"]), NmsParameters.model_validate(described["nms"])
         runtime: Runtime = settings.backend or serving["backend"]
-        precision: Precision = serving["precision"]
+        precisions: dict[str, str] = {name: network["precision"] for name, network in networks.items()}
         thresholds = float(options["det_threshold"]), float(options["rec_threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path / MANIFEST} is not what `toonface export` writes: {error}") from error
-    graphs = [
-        load_graph(path / name / "1" / MODEL_FILENAME, runtime, precision) for name in (FACE_DETECTION, FACE_EMBEDDING)
-    ]
+    graphs = [_served(path / name / "1", runtime, precision) for name, precision in precisions.items()]
     detector, embedder = GraphDetector(graphs[0], names[0], placed, nms), GraphEmbedder(graphs[1], names[1])
     return Subject(f"{' and '.join(names)}, {runtime}", detector, embedder, Chained(detector, embedder), *thresholds)
+
+
+def _served(folder: Path, runtime: Runtime, precision: str) -> Graph:
+    """A network of a repository; a quantised one is in a file of its own, and computed in f32 where it is not int8."""
+    if precision == "int8":
+        return load_graph(folder / QUANTISED_FILENAME, runtime, "f32")
+    return load_graph(folder / MODEL_FILENAME, runtime, cast(Precision, precision))
 
 
 def _onnx_file(path: Path, settings: SubjectSettings) -> Subject:

@@ -17,8 +17,8 @@ from toonface_ensemble.nms import select_faces
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.nms import read_nms
 from toonface_export.paddle_model import PaddleModel, read_paddle_model
-from toonface_export.pipeline import Serving
 from toonface_export.preprocessing import detector_preprocessing, embedder_normalisation
+from toonface_export.serving import Serving
 from toonface_server.cpus import usable_cpus
 from toonface_training.evaluation.metrics.detection import Detections
 from toonface_training.evaluation.subjects import SCORE_FLOOR, Pixels, face_crop, within_picture

@@ -1,0 +1,61 @@
+"""The command `toonface export model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toonface_contract.options import RecognitionOptions
+from toonface_export.bounds import BOUNDS, tightened
+from toonface_export.cli_support import finish, narrated, serving_options
+from toonface_export.serving import Serving
+from toonface_export.single_model import export_model
+
+_DEFAULTS = RecognitionOptions()
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the Triton model to write.")
+@click.option(
+    "--det-threshold", default=_DEFAULTS.det_threshold, show_default=True, type=click.FloatRange(0, 1),
+    help="A face counts above it: which decisions are compared.",
+)  # fmt: skip
+@click.option(
+    "--rec-threshold", default=_DEFAULTS.rec_threshold, show_default=True, type=click.FloatRange(0, 1),
+    help="A name counts from it on: which decisions are compared.",
+)  # fmt: skip
+@serving_options
+@click.option("--force", is_flag=True, help="Replace the output folder even if it holds something else.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, and nothing else, on standard output.")
+def model(
+    folder: Path,
+    output: Path,
+    det_threshold: float,
+    rec_threshold: float,
+    bound: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    **serving: Any,
+) -> None:
+    """Export one inference folder as one Triton model.
+
+    FOLDER is what PaddleX wrote: inference.json, inference.pdiparams and inference.yml of a detector or an embedder.
+    The output folder holds config.pbtxt, the model's file and its manifest, model.json, and is named as the model will
+    be. An engine of TensorRT is not built here; what it is made from is.
+
+    \b
+    Example:
+      toonface export model models/MobileFaceNet --output build/models/my_embedder
+    """
+    options = RecognitionOptions(det_threshold=det_threshold, rec_threshold=rec_threshold)
+    with narrated() as progress:
+        settings = Serving().changed(**serving)
+        manifest = export_model(
+            folder, output, settings, options, progress, bounds=tightened(BOUNDS, bound), force=force
+        )
+        for note in manifest["notes"]:
+            progress.note(note)
+    finish(manifest, output, as_json)

@@ -1,0 +1,49 @@
+"""Manifests as files, and the digests of what stands beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toonface_contract.errors import ExportError
+from toonface_export.paddle_model import sha256_of
+
+MANIFEST = "toonface.json"
+"""Of a whole repository."""
+
+MODEL_MANIFEST = "model.json"
+"""Of one exported network, beside its config.pbtxt."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        ExportError: it is missing or damaged; the message names the file.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ExportError(f"{path.parent} holds no {path.name}; name a folder that `toonface export` wrote") from None
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ExportError(f"{path} is not a manifest; export the model again")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest; the same content gives the same bytes."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def with_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with `files`: the SHA-256 of every other file in its folder, by its path there."""
+    files = {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+    return {**content, "files": files}

@@ -1,0 +1,85 @@
+"""INT8 for OpenVINO, by post-training quantisation on pictures like those that will be served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+# Statistics are taken over so many pictures at most.
+MOST_PICTURES = 300
+_ARITHMETIC = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, bytes]:
+    """Quantise a served graph: weights symmetrically, activations where that helps (the preset `mixed`).
+
+    What lies between the pixels and the end of the first convolution stays in floating point, so that the fused
+    preprocessing remains exact; so do the last convolutions and what comes after them: the decoding of boxes and
+    scores, or the L2 norm.
+
+    Args:
+        model: a graph with one input UINT8 [B,h,w,3].
+        pictures: UINT8 [N,h,w,3] to take statistics over; the first 300 count.
+
+    Returns:
+        OpenVINO's model.xml and model.bin by file name.
+    """
+    import nncf
+    import openvino
+
+    for name in ("nncf", "openvino"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with TemporaryDirectory(prefix="toonface-") as scratch:
+        source, target = Path(scratch) / "model.onnx", Path(scratch) / "model.xml"
+        onnx.save(model, source)
+        network = openvino.Core().read_model(source)
+        # For one picture at a time, as the server computes; the saved model takes any number again.
+        shape = list(network.inputs[0].partial_shape)
+        network.reshape({network.inputs[0].any_name: [1, *shape[1:]]})
+        used = pictures[:MOST_PICTURES]
+        quantised = nncf.quantize(
+            network,
+            nncf.Dataset([used[row : row + 1] for row in range(len(used))]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(used),
+            ignored_scope=nncf.IgnoredScope(names=exact_operations(network)),
+        )
+        quantised.reshape({quantised.inputs[0].any_name: shape})
+        openvino.save_model(quantised, target, compress_to_fp16=False)
+        return {path.name: path.read_bytes() for path in (target, target.with_suffix(".bin"))}
+
+
+def exact_operations(network: Any) -> list[str]:
+    """Names of the operations of an `openvino.Model` that are not to be quantised, sorted: see `quantise`."""
+    first = _reached((reader for source in network.get_parameters() for reader in _readers(source)), _readers)
+    last = _reached((source for result in network.get_results() for source in _sources(result)), _sources)
+    return sorted(name for name, kind in (first | last).items() if kind not in ("Constant", "Result"))
+
+
+def _reached(start: Iterable[Any], neighbours: Callable[[Any], list[Any]]) -> dict[str, str]:
+    """Operations from `start` on, up to the next convolutions and with them: their types by name."""
+    seen: dict[str, str] = {}
+    ahead = list(start)
+    while ahead:
+        operation = ahead.pop()
+        name, kind = operation.get_friendly_name(), operation.get_type_name()
+        if name not in seen:
+            seen[name] = kind
+            if kind not in _ARITHMETIC:
+                ahead.extend(neighbours(operation))
+    return seen
+
+
+def _readers(operation: Any) -> list[Any]:
+    return [target.get_node() for output in operation.outputs() for target in output.get_target_inputs()]
+
+
+def _sources(operation: Any) -> list[Any]:
+    return [operation.input_value(position).get_node() for position in range(operation.get_input_size())]

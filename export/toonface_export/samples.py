@@ -1,0 +1,73 @@
+"""The user's own pictures, to compare forms of a network on or to take statistics over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_contract.errors import ConfigError, InvalidImage
+from toonface_ensemble.crop import crop_faces
+from toonface_ensemble.decode import decode_image
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture.
+
+    Attributes:
+        name: its path in the folder.
+        pixels: UINT8 [H,W,3], RGB.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+    def as_face(self) -> NDArray[np.uint8]:
+        """The whole picture as one face, UINT8 [112,112,3]."""
+        height, width = self.pixels.shape[:2]
+        [face] = crop_faces(self.pixels, np.array([[0, 0, width, height]], np.float32))
+        return np.asarray(face)
+
+
+def load_samples(folder: Path, most: int) -> list[Sample]:
+    """Read the pictures of a folder and its sub-folders, in the order of their paths.
+
+    Args:
+        folder: the folder.
+        most: of more pictures than this, evenly spaced ones are taken.
+
+    Raises:
+        ConfigError: it is no folder, holds no pictures, or a picture cannot be read; the message names the file.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; name one that holds pictures")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if not paths:
+        raise ConfigError(f"{folder} holds no pictures ({', '.join(_SUFFIXES)})")
+    if len(paths) > most:
+        paths = [paths[index * len(paths) // most] for index in range(most)]
+    return [Sample(path.relative_to(folder).as_posix(), _read(path)) for path in paths]
+
+
+NamedFaces = tuple[tuple[str, ...], NDArray[np.uint8]]
+"""Names of N faces, for people to find them by, and the faces UINT8 [N,112,112,3]."""
+
+
+def as_faces(samples: Sequence[Sample]) -> NamedFaces:
+    """Whole pictures as faces."""
+    return tuple(sample.name for sample in samples), np.stack([sample.as_face() for sample in samples])
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        return decode_image(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"picture {path} cannot be read: {error.strerror}") from error
+    except InvalidImage as error:
+        raise ConfigError(f"picture {path} cannot be used: {error.message}") from error

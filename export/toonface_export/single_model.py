@@ -1,0 +1,64 @@
+"""One inference folder as one Triton model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toonface_contract.options import RecognitionOptions
+from toonface_export.bounds import BOUNDS, Bounds
+from toonface_export.families import DETECTORS, EMBEDDERS
+from toonface_export.forms import Progress
+from toonface_export.network_stages import NetworkConfig, face_detection, face_embedding
+from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
+from toonface_export.output import assembled, check_output
+from toonface_export.paddle_model import read_paddle_model
+from toonface_export.pipeline import Module
+from toonface_export.repository import gather_evidence, write_network
+from toonface_export.serving import Serving
+
+
+def export_model(
+    folder: Path,
+    output: Path,
+    serving: Serving,
+    options: RecognitionOptions,
+    progress: Progress,
+    *,
+    bounds: Bounds = BOUNDS,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Export a detector or an embedder by itself.
+
+    Args:
+        folder: the inference folder.
+        output: the model's folder, which is named as the model will be. May be absent, empty, or an older export.
+        serving: how it is to be served. The user's pictures are one face each to an embedder.
+        options: thresholds of the decisions that are compared.
+        progress: is told of each step.
+        bounds: of parity.
+        force: replace `output` even if it is a folder of something else.
+
+    Returns:
+        The manifest that was written to model.json.
+
+    Raises:
+        ExportError: the model cannot be exported or misses its parity bound, or `output` is not to be replaced.
+        ConfigError: the user's pictures cannot be read.
+    """
+    check_output(output, force)
+    target = output.resolve()
+    name = read_paddle_model(folder, known=(*DETECTORS, *EMBEDDERS)).name
+    module = Module(model_name=name, model_dir=folder)
+    evidence = gather_evidence(serving, options, bounds)
+    network: ExportedDetector | ExportedEmbedder
+    config: NetworkConfig
+    if name in DETECTORS:
+        network = export_detector(module, serving, progress, evidence)
+        config = face_detection(serving, network.form.precision, network.input, network.anchors, target.name)
+    else:
+        network = export_embedder(module, serving, progress, evidence)
+        config = face_embedding(serving, network.form.precision, network.dimension, target.name)
+    progress("write the model")
+    with assembled(target, progress) as scratch:
+        return write_network(scratch, network, config, serving, bounds)

@@ -1,0 +1,161 @@
+"""Precisions: what is made, held against Paddle by the backend that serves it, fallen back from, and refused."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from export_helpers import Exported
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from small_networks import embedder as small_embedder
+
+from toonface_contract.errors import ExportError
+from toonface_export import forms
+from toonface_export.bounds import BOUNDS, missed, tightened
+from toonface_export.embedder_graph import build_embedder
+from toonface_export.figures import EmbedderJudge
+from toonface_export.forms import Form, Wanted, choose_form
+from toonface_export.half import emulate_half, to_half
+from toonface_export.half_search import EDGES, half_graph
+from toonface_export.pictures import face_crops
+from toonface_export.preprocessing import Normalisation
+from toonface_export.quantise import exact_operations
+from toonface_export.references import Reference
+from toonface_export.runners import OpenVinoRunner, onnx_runner, openvino_precisions
+
+PLAIN = Normalisation(1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+CPU = Wanted("cpu", "openvino", "auto", False, BOUNDS)
+GPU = Wanted("gpu", "tensorrt", "f16", False, BOUNDS)
+
+
+def _reference(graph: onnx.ModelProto, faces: NDArray[np.uint8]) -> Reference:
+    """The graph's own answers in F32, as if they were Paddle's."""
+    names = tuple(f"face {number}" for number in range(len(faces)))
+    return Reference(names, faces, onnx_runner(graph)(faces), EmbedderJudge(0.5))
+
+
+def _choose(exported: Exported, wanted: Wanted, steps: Callable[[str], None] = lambda step: None) -> Form:
+    return choose_form("MobileFaceNet", exported.embedder.form.graph, exported.embedder.reference, wanted, steps)
+
+
+def _overflowing() -> onnx.ModelProto:
+    """An embedder in which one node's answers are too large for FP16, and the next one makes them small again."""
+    network = small_embedder()
+    network.graph.node[0].output[0] = "means"
+    for name, value in (("large", 3e5), ("small", 1e-5)):
+        network.graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+    network.graph.node.extend(
+        [
+            helper.make_node("Relu", ["means"], ["positive"]),
+            helper.make_node("Mul", ["positive", "large"], ["grown"]),
+            helper.make_node("Sqrt", ["grown"], ["root"]),
+            helper.make_node("Mul", ["root", "small"], ["features_out"]),
+        ]
+    )
+    return build_embedder(network, Normalisation(1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+
+
+def test_the_node_that_leaves_half_s_range_is_found_and_kept() -> None:
+    graph = _overflowing()
+    reference = _reference(graph, face_crops(4))
+    half = half_graph(graph, reference, BOUNDS["f16"])
+    kinds = {node.name: node.op_type for node in half.graph.graph.node}
+    # The product is too large for FP16, and so is what the root reads; all else is in FP16.
+    assert sorted(kinds[name] for name in half.kept) == ["Mul", "Sqrt"]
+    kept = emulate_half(half.graph)
+    whole = emulate_half(to_half(graph, EDGES))
+    for model, passes in ((kept, True), (whole, False)):
+        figures = reference.figures(onnx_runner(model)(reference.pictures))
+        assert (not missed(figures, BOUNDS["f16"])) == passes
+
+
+def test_the_shipped_embedder_goes_into_half_whole(exported: Exported) -> None:
+    form = _choose(exported, GPU)
+    assert form.precision == "f16"
+    assert form.details["kept_in_f32"] == []
+    weights = [tensor for tensor in form.graph.graph.initializer if len(tensor.dims) == 4]
+    assert {tensor.data_type for tensor in weights if tensor.dims[1] != 3} == {TensorProto.FLOAT16}
+    assert form.parity["f16"]["cosine_distance"].value < 1e-4
+
+
+def test_left_to_itself_openvino_has_shown_every_precision_that_the_server_may_choose(exported: Exported) -> None:
+    form = exported.embedder.form
+    if "BF16" in openvino_precisions():
+        assert (form.precision, set(form.parity)) == ("auto", {"f32", "bf16"})
+        assert form.details["executed"]["bf16"].get("bf16", 0) > 40
+    else:
+        assert (form.precision, set(form.parity)) == ("f32", {"f32"})
+    assert form.details["executed"]["f32"].get("f32", 0) > 40
+
+
+def test_a_processor_without_bf16_is_told_and_f32_is_served(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "openvino_precisions", lambda: ("FP32", "INT8"))
+    form = _choose(exported, CPU)
+    assert form.precision == "f32"
+    assert form.notes == (
+        "MobileFaceNet is served in f32, not in bf16: this processor cannot compute in bf16 "
+        "(OpenVINO names FP32, INT8)",
+    )
+    with pytest.raises(ExportError, match="cannot compute in bf16 .*; the model was not written"):
+        _choose(exported, dataclasses.replace(CPU, precision="bf16"))
+
+
+def test_a_precision_that_misses_its_bound_is_refused_or_fallen_back_from(exported: Exported) -> None:
+    strict = tightened(BOUNDS, ["f16.cosine_distance=0"])
+    wanted = dataclasses.replace(GPU, bounds=strict)
+    with pytest.raises(ExportError, match=r"failed in f16: cosine_distance is .*, worst in drawn face \d+"):
+        _choose(exported, wanted)
+    form = _choose(exported, dataclasses.replace(wanted, fall_back=True))
+    assert form.precision == "f32"
+    assert form.notes[0].startswith("MobileFaceNet is not served in f16: parity with Paddle failed")
+
+
+def test_there_is_nothing_to_fall_back_to_from_f32(exported: Exported) -> None:
+    strict = tightened(BOUNDS, ["f32.cosine_distance=0"])
+    wanted = Wanted("cpu", "onnxruntime", "f32", True, strict)
+    with pytest.raises(ExportError, match="parity with Paddle failed in f32"):
+        _choose(exported, wanted)
+
+
+def test_int8_without_pictures_is_refused(exported: Exported) -> None:
+    with pytest.raises(ExportError, match="int8 needs calibration pictures"):
+        _choose(exported, dataclasses.replace(CPU, precision="int8"))
+
+
+def test_quantising_leaves_pixels_and_norm_exact(exported: Exported) -> None:
+    import openvino
+
+    network = openvino.Core().read_model(exported.embedder.form.graph.SerializeToString())
+    kinds = {operation.get_friendly_name(): operation.get_type_name() for operation in network.get_ordered_ops()}
+    exact = [kinds[name] for name in exact_operations(network)]
+    convolutions = [kind for kind in kinds.values() if "Convolution" in kind]
+    assert sum("Convolution" in kind for kind in exact) == 2
+    assert len(convolutions) > 40
+    assert {"Convert", "ReduceL2", "Divide"} <= set(exact)
+
+
+def test_the_shipped_embedder_in_int8(exported: Exported) -> None:
+    calibration = face_crops(32)
+    steps: list[str] = []
+    wanted = dataclasses.replace(CPU, precision="int8", calibration=calibration)
+    form = _choose(exported, wanted, steps.append)
+    assert form.precision == "int8"
+    assert set(form.files) == {"model.xml", "model.bin"}
+    assert len(form.files["model.bin"]) < 0.5 * exported.embedder.form.graph.ByteSize()
+    executed = form.details["executed"]["int8"]
+    assert executed.get("u8", 0) + executed.get("i8", 0) > 20
+    assert form.details["calibration_pictures"] == 32
+    assert any("quantise on 32 pictures" in step for step in steps)
+
+
+def test_openvino_takes_any_number_of_pictures(exported: Exported) -> None:
+    import openvino
+
+    model = openvino.Core().read_model(exported.embedder.form.graph.SerializeToString())
+    answers = OpenVinoRunner(model, "f32")(face_crops(3))
+    expected = exported.embedder.reference.answers["embedding"][:3]
+    np.testing.assert_allclose(answers["embedding"], expected, atol=1e-5)
