@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 import faiss
 
@@ -18,6 +19,9 @@ from toonface_gallery.snapshot import GalleryKey
 from toonface_gallery.store import GalleryStore
 
 _LOG = logging.getLogger(__name__)
+
+# Faces from which on a gallery is saved: fewer are read from the store in a moment.
+_SAVED_LEAST: Final = 5000
 
 
 class Builder:
@@ -103,7 +107,7 @@ class Builder:
 
     def save(self, gallery: LoadedGallery) -> None:
         """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer."""
-        if self._saved is None or len(gallery) == 0:
+        if self._saved is None or len(gallery) < _SAVED_LEAST:
             return
         try:
             self._saved.save(gallery)
@@ -142,7 +146,11 @@ class Builder:
         return gallery
 
     def _folder(self) -> Path | None:
+        """Where an index may keep files as long as it lives."""
         if self._saved is None:
             return None
-        self._saved.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._saved.folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None
         return self._saved.folder

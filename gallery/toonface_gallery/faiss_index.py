@@ -44,9 +44,9 @@ class FaissIndex(ABC):
         """
         self._euclidean = metric == "L2"
         owner = faiss.index_factory(dimension, factory, _METRICS[metric])
-        if parameters:
-            faiss.ParameterSpace().set_index_parameters(owner, parameters)
         self._take(owner)
+        if parameters:
+            self.tune(parameters)
 
     def _take(self, owner: Any) -> None:
         self._owner = owner  # the other references do not keep it alive
@@ -56,6 +56,14 @@ class FaissIndex(ABC):
             chain = self._index.chain
             self._transforms = [faiss.downcast_VectorTransform(chain.at(place)) for place in range(chain.size())]
             self._index = faiss.downcast_index(self._index.index)
+
+    def tune(self, parameters: str) -> None:
+        """Set parameters of searches, as FAISS's ParameterSpace takes them, such as `nprobe=16`.
+
+        Raises:
+            RuntimeError: FAISS does not understand them.
+        """
+        faiss.ParameterSpace().set_index_parameters(self._owner, parameters)
 
     @property
     def trained(self) -> bool:
@@ -267,6 +275,10 @@ class GpuIndex(MarkedIndex):
 
     def _take(self, owner: Any) -> None:
         super()._take(faiss.index_cpu_to_gpu(self._resources, 0, owner))
+
+    def tune(self, parameters: str) -> None:
+        """See FaissIndex."""
+        faiss.GpuParameterSpace().set_index_parameters(self._owner, parameters)
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""

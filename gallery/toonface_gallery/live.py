@@ -34,7 +34,7 @@ _POLL_SECONDS: Final = 0.1
 
 # A search for a gallery that was made a moment ago waits so long for it. A large one takes longer, and the other
 # galleries must not wait for it.
-_PATIENCE_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 5.0
 
 # Changes after which a gallery is saved again: while the server runs, so that the store has not forgotten those since,
 # whenever the server should be killed; and when it is stopped.
@@ -123,6 +123,7 @@ class LiveGalleries:
         memory = memory_budget() if memory is None else memory
         self._builder = Builder(store, self._saved, memory, self._stopping)
         self._state = _State()
+        self._sequence = 0
         self._looked = time.monotonic()
         self._changing = threading.RLock()
         # By the ids of galleries: threads that make them, what those made, when they failed and why, how often one was
@@ -163,12 +164,7 @@ class LiveGalleries:
     @property
     def sequence(self) -> int:
         """Number of the last change in the store that searches take account of."""
-        state = self._state
-        behind = [each.position.sequence for each in state.loaded.values() if each.position != state.position]
-        # One that is not behind by its number is of another history, and being made anew.
-        return min(
-            (number if number < state.position.sequence else 0 for number in behind), default=state.position.sequence
-        )
+        return self._sequence
 
     @property
     def store_sequence(self) -> int:
@@ -297,6 +293,8 @@ class LiveGalleries:
         foreign = {key.name: key for key in keys if key.name not in own}
         self._state = _State(position, own, foreign, loaded)
         self._made.clear()
+        if all(name in loaded and loaded[name].position == position for name in own):
+            self._sequence = position.sequence
 
     def _followed(self, snapshot: Snapshot, own: Mapping[str, GalleryKey], old: _State) -> dict[str, LoadedGallery]:
         """Those of the galleries, just made or loaded before, that what changed since can bring up to this snapshot."""

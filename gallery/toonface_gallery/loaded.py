@@ -83,12 +83,15 @@ class LoadedGallery:
         and a face that came and went between two looks at the store may be among the removed alone.
         """
         gone = self.labels.present(np.unique(np.array(removed, np.int64)))
-        ready = [self._ready(faces, gone) for faces in added]
+        portions = list(added)
+        # All at once, since an index makes sure of the space for what it encodes.
+        ready = self._ready(_joined(portions), gone) if portions else None
         with self._lock.writing():
             if len(gone):
                 self.index.remove(gone)
                 self.labels.remove(gone)
-            for ids, labels, encoded in ready:
+            if ready is not None:
+                ids, labels, encoded = ready
                 self.index.add(ids, encoded)
                 self.labels.set(ids, labels)
             if relabelled:
@@ -125,6 +128,16 @@ class LoadedGallery:
         new = ~self.labels.has(faces.ids) | np.isin(faces.ids, gone)
         labels = [label for label, is_new in zip(faces.labels, new, strict=True) if is_new]
         return faces.ids[new], labels, self.index.encode(faces.embeddings[new])
+
+
+def _joined(portions: Sequence[EnrolledFaces]) -> EnrolledFaces:
+    if len(portions) == 1:
+        return portions[0]
+    return EnrolledFaces(
+        np.concatenate([each.ids for each in portions]),
+        [label for each in portions for label in each.labels],
+        np.concatenate([each.embeddings for each in portions]),
+    )
 
 
 class _ReadWriteLock:

@@ -20,11 +20,10 @@ _CONNECT_SECONDS: Final = 5
 # SQLSTATE codes and classes (https://www.postgresql.org/docs/current/errcodes-appendix.html) that a running program can
 # meet without being wrong. The longest prefix counts; a failure to connect has no code.
 _ADVICE: Final = {
-    "": "the database server cannot be reached; see that it runs, and that the URL's host and port are right",
+    "": "no connection to the database server; see that it runs, and that the URL's host, port, user, password and "
+    "database are right",
     "08": "the connection broke; send the request again",
     "25006": "it is read-only, perhaps a standby; name the primary server",
-    "28": "the login was refused; see that the URL's user and password are right",
-    "3D000": "there is no such database; create it, or name another in the URL",
     "40": "other transactions stood in the way; send the request again",
     "42501": "this user may not; grant it the schema's CREATE and USAGE rights",
     "53": "it is out of disk space, memory or connections; see the database server's log",

@@ -91,27 +91,27 @@ class TwoStageIndex:
 
     def __init__(self, first: FaceIndex, exact: VectorFile) -> None:
         """Join two empty ones."""
-        self._first = first
+        self.first = first
         self._exact = exact
 
     def encode(self, vectors: NDArray[np.float32]) -> Encoded:
         """See FaceIndex."""
         self._exact.reserve(len(vectors))
-        return Encoded(vectors, self._first.encode(vectors))
+        return Encoded(vectors, self.first.encode(vectors))
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""
-        self._first.add(ids, encoded.prepared)
+        self.first.add(ids, encoded.prepared)
         self._exact.add(ids, encoded.vectors)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """See FaceIndex."""
-        self._first.remove(ids)
+        self.first.remove(ids)
         self._exact.remove(ids)
 
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See FaceIndex."""
-        _, proposed = self._first.search(vectors, max(_PROPOSED * k, _PROPOSED_LEAST))
+        _, proposed = self.first.search(vectors, max(_PROPOSED * k, _PROPOSED_LEAST))
         scores = np.zeros((len(vectors), k), np.float32)
         ids = np.full((len(vectors), k), -1, np.int64)
         for row, candidates in enumerate(proposed):
@@ -124,19 +124,19 @@ class TwoStageIndex:
 
     def __len__(self) -> int:
         """See FaceIndex."""
-        return len(self._first)
+        return len(self.first)
 
     @property
     def worn(self) -> bool:
         """See FaceIndex."""
-        return self._first.worn
+        return self.first.worn
 
     def save(self, out: Writer) -> None:
         """See FaceIndex."""
-        self._first.save(out)
+        self.first.save(out)
         self._exact.save(out)
 
     def restore(self, source: Reader) -> None:
         """See FaceIndex."""
-        self._first.restore(source)
+        self.first.restore(source)
         self._exact.restore(source)

@@ -1,0 +1,177 @@
+"""Large galleries: what each index type costs and finds, beside PaddleX's way, and what a writer does to searches."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_benchmarks.gallery_faces import MadeUpFaces, nearest
+from toonface_benchmarks.gallery_process import (
+    EMBEDDER,
+    GALLERY,
+    BesideWriter,
+    Built,
+    Reloading,
+    Searches,
+    apart,
+    measure_beside_writer,
+    measure_index,
+    measure_reloading,
+)
+from toonface_contract.admin import IndexSettings, NewFace
+from toonface_gallery.store import GalleryStore
+
+PROBES: Final = 500
+_K: Final = 5
+_BATCH: Final = 1000  # faces that are enrolled together
+
+# Above this, k-means with a centroid for every 8 faces takes hours here: fewer rounds, or not at all.
+_PADDLEX_TRAINED: Final = 20_000
+_PADDLEX_MOST: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Shares of the probes whose exact nearest face, and of their exact five nearest faces, that were found."""
+
+    at_1: float
+    at_5: float
+
+
+@dataclass(frozen=True, slots=True)
+class SizeReport:
+    """A gallery of one size.
+
+    Attributes:
+        faces: in it.
+        enrolled_per_second: ready vectors into the store, 1,000 at a time.
+        store_mb: size of the SQLite file.
+        indices: what was measured, by the type that was asked for.
+        recalls: of the searches with the planned parameters, by the same.
+        sweep_recalls: of the sweeps.
+        reloading: PaddleX's way, and its recall; None where it was left out.
+        beside_writer: the automatic index, without and with a writer.
+    """
+
+    faces: int
+    enrolled_per_second: float
+    store_mb: float
+    indices: dict[str, Built]
+    recalls: dict[str, Recall]
+    sweep_recalls: dict[str, list[Recall]]
+    reloading: tuple[Reloading, Recall, int] | None
+    beside_writer: BesideWriter
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, less the ids found."""
+        plain = asdict(self)
+        for built in plain["indices"].values():
+            for searches in (built["searches"], *built["sweep"]):
+                del searches["found"]
+        if plain["reloading"]:
+            del plain["reloading"][0]["searches"]["found"]
+        return plain
+
+
+def measure(
+    sizes: Sequence[int],
+    types: Sequence[str],
+    folder: Path,
+    *,
+    dimension: int,
+    slow_most: int,
+    progress: Callable[[str], None],
+) -> list[SizeReport]:
+    """Measure galleries of several sizes.
+
+    Args:
+        sizes: numbers of faces.
+        types: index types, of which `auto` is the automatic choice.
+        folder: for stores and indices, which are deleted afterwards.
+        dimension: of the embeddings.
+        slow_most: faces up to which HNSW indices are built.
+        progress: told what is being done.
+    """
+    reports = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            fitting = [each for each in types if "HNSW" not in each or size <= slow_most]
+            reports.append(_measure_size(MadeUpFaces(size, dimension), fitting, Path(name), progress))
+    return reports
+
+
+def _measure_size(
+    faces: MadeUpFaces, types: Sequence[str], folder: Path, progress: Callable[[str], None]
+) -> SizeReport:
+    url = f"sqlite:///{folder}/gallery.sqlite3"
+    progress(f"{faces.count:,} faces: enrolling")
+    enrolled_per_second = _enrol(url, faces)
+    probes = faces.probes(PROBES)
+    progress(f"{faces.count:,} faces: exact search")
+    exact = nearest(faces, probes, _K) + 1  # ids begin with 1
+    indices: dict[str, Built] = {}
+    for asked in types:
+        progress(f"{faces.count:,} faces: {asked}")
+        indices[asked] = measure_index(url, None if asked == "auto" else asked, folder, probes, sweep=True)
+    reloading = _paddlex(faces, probes, exact, folder, progress) if faces.count <= _PADDLEX_MOST else None
+    progress(f"{faces.count:,} faces: searches beside a writer")
+    store = GalleryStore(url)
+    store.configure(GALLERY, IndexSettings())
+    store.close()
+    beside = apart(measure_beside_writer, url, folder, probes, rate=100.0, seconds=20.0)
+    return SizeReport(
+        faces=faces.count,
+        enrolled_per_second=enrolled_per_second,
+        store_mb=(folder / "gallery.sqlite3").stat().st_size / 1e6,
+        indices=indices,
+        recalls={asked: _recall(built.searches, exact) for asked, built in indices.items()},
+        sweep_recalls={asked: [_recall(each, exact) for each in built.sweep] for asked, built in indices.items()},
+        reloading=reloading,
+        beside_writer=beside,
+    )
+
+
+def _enrol(url: str, faces: MadeUpFaces) -> float:
+    """Enrol all faces; returns how many a second, their making not counted."""
+    store = GalleryStore(url)
+    store.build(GALLERY, [], np.empty((0, faces.dimension), np.float32), EMBEDDER)
+    seconds = 0.0
+    for chunk in faces.chunks():
+        embeddings = faces.embeddings(chunk)
+        new = [NewFace(label=label) for label in faces.labels(chunk)]
+        began = time.perf_counter()
+        for start in range(0, len(chunk), _BATCH):
+            store.add(GALLERY, new[start : start + _BATCH], embeddings[start : start + _BATCH], EMBEDDER)
+        seconds += time.perf_counter() - began
+    store.close()
+    return faces.count / seconds
+
+
+def _paddlex(
+    faces: MadeUpFaces,
+    probes: NDArray[np.float32],
+    exact: NDArray[np.int64],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> tuple[Reloading, Recall, int]:
+    rounds = 25 if faces.count <= _PADDLEX_TRAINED else 1
+    progress(f"{faces.count:,} faces: PaddleX's way, {rounds} rounds of k-means")
+    path = folder / "vectors.npy"
+    np.save(path, np.concatenate([faces.embeddings(chunk) for chunk in faces.chunks()]))
+    measured = apart(measure_reloading, path, folder, probes, rounds=rounds, requests=20)
+    return measured, _recall(measured.searches, exact - 1), rounds
+
+
+def _recall(searches: Searches, exact: NDArray[np.int64]) -> Recall:
+    """How much of the exact answers was found."""
+    five = [
+        len(set(found) & set(right)) / _K for found, right in zip(searches.found.tolist(), exact.tolist(), strict=True)
+    ]
+    return Recall(float(np.mean(searches.found[:, 0] == exact[:, 0])), float(np.mean(five)))

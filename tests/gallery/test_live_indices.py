@@ -1,0 +1,147 @@
+"""Indices that change their kind while they serve: growth, other settings, wear; nothing waits, nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+
+from toonface_contract.admin import IndexSettings, NewFace
+from toonface_contract.errors import NotFound
+from toonface_gallery import plan, rows
+from toonface_gallery.live import GalleryStatus, LiveGalleries
+from toonface_gallery.store import GalleryStore
+
+
+def status(live: LiveGalleries, gallery: str = "people") -> GalleryStatus:
+    (found,) = [each for each in live.status() if each.name == gallery]
+    return found
+
+
+def people(count: int, first: int = 0) -> list[NewFace]:
+    return [NewFace(label=f"person {number}") for number in range(first, first + count)]
+
+
+def found_by_own_picture(live: LiveGalleries, vectors: np.ndarray) -> list[int]:
+    labels = [row[0] for row in live.search("people", vectors, 1).labels]
+    return [int(label.removeprefix("person ")) for label in labels]
+
+
+def test_a_gallery_that_grows_gets_another_index_while_it_is_searched(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "FLAT_MOST", 1000)
+    vectors = unit_vectors(3000, seed=1)
+    store.build("people", people(500), vectors[:500], EMBEDDER)
+    assert found_by_own_picture(live, vectors[:50]) == list(range(50))
+    assert status(live).index == "Flat"
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            try:
+                if found_by_own_picture(live, vectors[:20]) != list(range(20)):
+                    failures.append("wrong")
+            except Exception as error:
+                failures.append(repr(error))
+
+    searcher = threading.Thread(target=search)
+    searcher.start()
+    sequence = 0
+    for first in range(500, 3000, 100):
+        sequence = store.add("people", people(100, first), vectors[first : first + 100], EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= sequence and status(live).index.startswith("IVF"))
+    stop.set()
+    searcher.join()
+    assert failures == []
+    assert found_by_own_picture(live, vectors) == list(range(3000))
+    assert "half precision" in status(live).reason
+    assert status(live).rebuilds >= 1
+
+    ids = [face.id for face in store.page("people", limit=2900).faces]
+    sequence = store.remove("people", ids=ids).sequence
+    wait_for(lambda: live.sequence >= sequence and status(live).index == "Flat")
+    assert sorted(set(found_by_own_picture(live, vectors))) == list(range(2900, 3000))
+
+
+@pytest.mark.parametrize(
+    "kind", ["IVF16,Flat;nprobe=16", "HNSW32", "SQ8,RFlat", "IVF16,RaBitQ,Refine(SQfp16);nprobe=16"]
+)
+def test_other_settings_change_the_index_of_a_gallery_that_serves(
+    store: GalleryStore, live: LiveGalleries, kind: str
+) -> None:
+    vectors = unit_vectors(1200, seed=1)
+    store.build("people", people(1200), vectors, EMBEDDER)
+    assert found_by_own_picture(live, vectors[:5]) == list(range(5))
+    sequence = store.configure("people", IndexSettings(type=kind)).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert status(live).index != "Flat"
+    assert found_by_own_picture(live, vectors) == list(range(1200))
+    sequence = store.add("people", new_faces("person 9999"), basis(0), EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert found_by_own_picture(live, basis(0)) == [9999]
+
+
+def test_a_type_that_cannot_serve_does_not_take_the_gallery_away(
+    store: GalleryStore, live: LiveGalleries, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER, index=IndexSettings(type="Nonsense"))
+    assert found_by_own_picture(live, basis(1)) == [1]
+    assert "'Nonsense'" in caplog.text
+    assert status(live).index == "Flat"
+
+
+def test_a_worn_graph_is_built_anew(store: GalleryStore, live: LiveGalleries) -> None:
+    vectors = unit_vectors(400, seed=1)
+    built = store.build("people", people(400), vectors, EMBEDDER, index=IndexSettings(type="HNSW32"))
+    wait_for(lambda: live.sequence >= built.sequence)
+    ids = built.ids
+    assert found_by_own_picture(live, vectors[:3]) == [0, 1, 2]
+    sequence = store.remove("people", ids=ids[:200]).sequence
+    wait_for(lambda: live.sequence >= sequence and status(live).rebuilds == 1)
+    assert found_by_own_picture(live, vectors[200:]) == list(range(200, 400))
+    assert len(live.search("people", vectors[:1], 400).ids[0]) == 200
+
+
+def test_a_replaced_gallery_serves_until_its_successor_does(store: GalleryStore, live: LiveGalleries) -> None:
+    store.build("people", people(50), unit_vectors(50, seed=1), EMBEDDER)
+    assert len(live.search("people", basis(0), 100).ids[0]) == 50
+    seen: Counter[int] = Counter()
+    sequence = store.build("people", people(70), unit_vectors(70, seed=2), EMBEDDER, replace=True).sequence
+    while live.sequence < sequence:
+        seen[len(live.search("people", basis(0), 100).ids[0])] += 1
+    assert set(seen) <= {50, 70}
+    assert len(live.search("people", basis(0), 100).ids[0]) == 70
+
+
+def test_a_renamed_gallery_is_found_by_its_new_name_alone(store: GalleryStore, live: LiveGalleries) -> None:
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
+    store.build("staff", people(1), basis(3), EMBEDDER)
+    assert found_by_own_picture(live, basis(2)) == [2]
+    sequence = store.rename("people", "staff", replace=True).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert live.search("staff", basis(2), 1).labels == [["person 2"]]
+    with pytest.raises(NotFound):
+        live.search("people", basis(2), 1)
+
+
+def test_a_follower_that_missed_trimmed_changes_loads_the_gallery_anew(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows.trim, "__defaults__", (5,))
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    with live._changing:  # it cannot look
+        ids = [store.add("people", new_faces("new"), basis(3), EMBEDDER).ids[0] for _ in range(30)]
+        sequence = store.remove("people", ids=ids[:10]).sequence
+        with store.snapshot() as snapshot:
+            assert not snapshot.follows(live._state.position)
+    wait_for(lambda: live.sequence >= sequence)
+    found = live.search("people", basis(3), 50)
+    assert Counter(found.labels[0])["new"] == 20
+    live.stop()
