@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toonface_benchmarks import ensemble, gallery, startup
+from toonface_training.networks import MODELS
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -230,3 +232,27 @@ def _read(folder: Path) -> list[bytes]:
     if not pictures:
         raise click.UsageError(f"{folder} has no pictures")
     return pictures
+
+
+@bench.command("training")
+@click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps to time, after two.")
+@click.option("--plain-too", is_flag=True, help="Measure without the environment of `toonface train` as well.")
+@click.option("--model", "models", type=click.Choice(list(MODELS)), multiple=True, help="Only this one; repeatable.")
+@_json
+def bench_training(steps: int, plain_too: bool, models: tuple[str, ...], as_json: bool) -> None:
+    """How fast does each network train on this machine's CPU?"""
+    from toonface_benchmarks.training import measure
+
+    table = Table("model", "engine", "side", "batch", "environment", "pictures/s", "CPU s a picture")
+    speeds = []
+    for speed in measure(steps, plain_too=plain_too, models=models or tuple(MODELS)):
+        trial = speed.trial
+        _progress.print(f"{trial.model} on {trial.engine}: {speed.pictures_per_second:.1f} pictures/s")
+        speeds.append(asdict(speed))
+        environment = "toonface train" if speed.tuned else "plain"
+        figures = (f"{speed.pictures_per_second:.1f}", f"{speed.cpu_seconds_per_picture:.3f}")
+        table.add_row(trial.model, trial.engine, str(trial.size), str(trial.batch), environment, *figures)
+    if as_json:
+        click.echo(json.dumps(speeds, indent=2))
+    else:
+        _console.print(table)

@@ -23,6 +23,8 @@ from toonface_training.fit.outputs import KEPT, RESULT
 from toonface_training.fit.reading import read_settings
 from toonface_training.fit.run import train
 
+# Threads that wait for each other by spinning keep a busy machine from everything else.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 QUICK = ("Train.image_size=64", "Train.batch_size=4", "Train.warmup_steps=2", "Train.workers=0", "Global.device=cpu")
 
 
@@ -82,20 +84,20 @@ def assert_same_state(one: Path, other: Path) -> None:
 
 def test_a_detector_run_leaves_what_paddlex_leaves(detection_set: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
-    told = run(blazeface(detection_set, output, "Train.epochs_iters=3", "Train.ema_decay=0.9", "Train.log_interval=2"))
-    assert "epoch: 2/3, step: 2/3, learning rate: " in told
-    assert "epoch 3: AP " in told
+    told = run(blazeface(detection_set, output, "Train.epochs_iters=2", "Train.ema_decay=0.9", "Train.log_interval=2"))
+    assert "epoch: 2/2, step: 2/3, learning rate: " in told
+    assert "epoch 2: AP " in told
     result = result_of(output)
     assert result["done_flag"] is True
     assert result["model_name"] == "BlazeFace"
-    assert list(result["models"]) == ["last_1", "last_2", "last_3", "best"]
+    assert list(result["models"]) == ["last_1", "last_2", "best"]
     named = [
         path
         for files in result["models"].values()
         for key, path in files.items()
         if key not in ("score", "figures") and path
     ]
-    assert len(named) == 4 * 7
+    assert len(named) == 3 * 7
     assert all((output / path).is_file() for path in [*named, result["config"], result["train_log"]])
     assert result["models"]["best"]["score"] == max(files["score"] for files in result["models"].values())
     assert list(result["models"]["best"]["figures"])[:2] == ["AP", "AP50"]
@@ -103,7 +105,7 @@ def test_a_detector_run_leaves_what_paddlex_leaves(detection_set: Path, tmp_path
     # The configuration that is written is one that trains the same again.
     again = read_settings(str(output / "config.yaml"))
     assert again == blazeface(
-        detection_set, output, "Train.epochs_iters=3", "Train.ema_decay=0.9", "Train.log_interval=2"
+        detection_set, output, "Train.epochs_iters=2", "Train.ema_decay=0.9", "Train.log_interval=2"
     )
     assert not [path for path in output.rglob(".*")]
 
@@ -144,19 +146,18 @@ def test_the_oldest_checkpoints_go_and_the_last_is_the_best_without_a_validation
 
 
 def test_killing_or_interrupting_a_run_and_going_on_changes_no_bit(unjudged_set: Path, tmp_path: Path) -> None:
-    dataset = unjudged_set
-    common = ("Train.epochs_iters=8", "Train.ema_decay=0.9", "Train.log_interval=1", "Train.workers=1")
-    through = subprocess.run(
-        command(dataset, tmp_path / "through", *common), capture_output=True, text=True, check=True
-    )
-    assert "error" not in through.stderr
+    common = ("Train.epochs_iters=6", "Train.ema_decay=0.9", "Train.log_interval=1", "Train.workers=1")
+    through = execute(command(unjudged_set, tmp_path / "through", *common))
+    assert "error" not in through
 
     for name, number in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
         output = tmp_path / name
-        # Every third epoch is saved: what a kill loses has to be done again.
-        saving = (*common, "Train.save_interval=3")
-        process = subprocess.Popen(command(dataset, output, *saving), stderr=subprocess.PIPE, text=True)
-        _wait_for(output / "train.log", "epoch: 5/8, step: 1/3", process)
+        # Every second epoch is saved: what a kill loses has to be done again.
+        saving = (*common, "Train.save_interval=2")
+        process = subprocess.Popen(
+            command(unjudged_set, output, *saving), stderr=subprocess.PIPE, text=True, env=ONE_THREAD
+        )
+        _wait_for(output / "train.log", "epoch: 4/6, step: 1/3", process)
         process.send_signal(number)
         _, said = process.communicate(timeout=300)
         assert not result_of(output)["done_flag"]
@@ -164,16 +165,19 @@ def test_killing_or_interrupting_a_run_and_going_on_changes_no_bit(unjudged_set:
             assert process.returncode == 130
             assert f"-o Train.resume_path={output}" in said
             step = read_checkpoint(find_checkpoint(output))[1].step
-            assert 12 < step < 24
-        else:
-            assert find_checkpoint(output).name == "3"
-        resumed = subprocess.run(
-            command(dataset, output, *saving, f"Train.resume_path={output}"), capture_output=True, text=True, check=True
-        )
-        assert f"resumed from {output}" in resumed.stderr
-        assert "another setting" not in resumed.stderr
+            assert 9 < step < 18
+        resumed = execute(command(unjudged_set, output, *saving, f"Train.resume_path={output}"))
+        assert f"resumed from {output}" in resumed
+        assert "another setting" not in resumed
         assert result_of(output)["done_flag"]
-        assert_same_state(tmp_path / "through" / "8", output / "8")
+        assert_same_state(tmp_path / "through" / "6", output / "6")
+
+
+def execute(arguments: list[str]) -> str:
+    """Run a command to its good end; returns what it told."""
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=ONE_THREAD)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def _wait_for(log: Path, text: str, process: "subprocess.Popen[str]") -> None:
