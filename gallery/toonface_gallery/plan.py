@@ -33,6 +33,9 @@ _OVERHEAD: Final = 100
 
 _SECOND_STAGE: Final = {"RFlat": "float32", "Refine(Flat)": "float32", "Refine(SQfp16)": "float16"}
 
+# What FAISS has for GPUs, too.
+_ON_GPU: Final = re.compile(r"Flat|IVF\d+,(Flat|SQ\w+|PQ\d+)")
+
 _UNLIMITED: Final = 1 << 60
 
 
@@ -71,7 +74,9 @@ class IndexPlan:
             folder: for files that the index needs as long as it lives; None for the system's temporary one.
         """
         kind = kind_of(self.factory, dimension, metric)
-        first = (GpuIndex if gpu_is_there() else kind)(self.factory, self.parameters, dimension, metric)
+        if gpu_is_there() and _ON_GPU.fullmatch(self.factory):
+            kind = GpuIndex
+        first = kind(self.factory, self.parameters, dimension, metric)
         if not self.exact:
             return first, first
         return TwoStageIndex(first, VectorFile(dimension, self.exact, folder)), first

@@ -67,12 +67,15 @@ class SavedIndices:
             return None
         with file:
             header = read_header(file, key)
-            plan = IndexPlan(**header["plan"])
-            labels = FaceLabels()
-            labels.restore(file)
-            index, _ = plan.make(key.dimension, key.index.metric, self.folder)
-            index.restore(file)
-            return LoadedGallery(key, plan, index, labels, Position(**header["position"]))
+            try:
+                plan = IndexPlan(**header["plan"])
+                labels = FaceLabels()
+                labels.restore(file)
+                index, _ = plan.make(key.dimension, key.index.metric, self.folder)
+                index.restore(file)
+                return LoadedGallery(key, plan, index, labels, Position(**header["position"]))
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise Unusable(f"this version of toonface or FAISS cannot read it: {error}") from error
 
     def discard(self, key: GalleryKey) -> None:
         """Delete the saved index of a gallery, if there is one and it can be."""

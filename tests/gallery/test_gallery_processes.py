@@ -70,17 +70,18 @@ def test_a_killed_process_takes_its_lock_with_it(url: str, tmp_path: Path) -> No
     store.close()
 
 
+@pytest.mark.parametrize("rounds", [12, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_half_done(
-    url: str, tmp_path: Path
+    url: str, tmp_path: Path, rounds: int
 ) -> None:
-    """A dozen writers, each killed by SIGKILL; the first ones before or while the store is made."""
+    """Writers, one after the other, each killed by SIGKILL; the first ones before or while the store is made."""
     moments = random.Random()  # noqa: S311  (not for secrets)
     certain: dict[str, bool] = {}  # label of a batch -> whether it must be there
     rebuilt: list[str] = []  # labels that the gallery "rebuilt" may have now
     acknowledged = 0
-    for round_number in range(12):
+    for round_number in range(rounds):
         journal = tmp_path / f"journal-{round_number}"
-        writer = started(write_for_ever, url, f"writer{round_number:02d}", journal, round_number)
+        writer = started(write_for_ever, url, f"writer{round_number:03d}", journal, round_number)
         if round_number > 2:
             wait_for(lambda journal=journal: journal.exists() and b"done" in journal.read_bytes())
         time.sleep(moments.uniform(0, 0.15))
@@ -100,6 +101,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_not
 
         store = GalleryStore(url)
         assert sqlite3.connect(tmp_path / "gallery.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store.verify() == []
         names = [info.name for info in store.galleries()]
         people = labels(store, "people") if "people" in names else Counter[str]()
         assert set(people.values()) <= {BATCH}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -88,6 +89,25 @@ def test_a_damaged_file_is_thrown_away_and_said_in_the_log(
     with serving(store, folder) as live:
         assert labels(live, vectors[:1]) == ["person 0"]
         assert "damaged" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [(b'"plan": {"factory"', b'"plan": {"fakturen"'), (b"NUMPY", b"NUMPX"), (b"toonface index 1", b"toonface index 9")],
+)
+def test_a_whole_file_of_another_version_is_thrown_away(
+    store: GalleryStore, folder: Path, was: bytes, becomes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = filled(store)
+    with serving(store, folder):
+        pass
+    (path,) = folder.iterdir()
+    data = path.read_bytes()[:-32].replace(was, becomes)
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    with serving(store, folder) as live:
+        assert "thrown away" in caplog.text
+        assert "version of toonface" in caplog.text
+        assert labels(live, vectors[:5]) == [f"person {number}" for number in range(5)]
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
