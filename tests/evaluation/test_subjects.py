@@ -60,6 +60,16 @@ def test_exported_detections_are_paddles(paddle: Subject, exported: Subject, pic
     assert [bool((each.scores > 0.4).any()) for each in found[:2]] == [True, True]
 
 
+def test_in_single_precision_they_are_the_same(paddle: Subject, repository: Path, pictures: list[Pixels]) -> None:
+    # Down to the floor, where boxes of several scales suppress one another.
+    exported = open_subject(str(repository), SubjectSettings(backend="onnxruntime"))
+    expected, found = (list(subject.must_detect().detect(pictures, 0.05)) for subject in (paddle, exported))
+    for one, two in zip(expected, found, strict=True):
+        assert len(one.scores) > 3
+        assert two.boxes == pytest.approx(one.boxes, abs=0.01)
+        assert two.scores == pytest.approx(one.scores, abs=1e-4)
+
+
 def test_exported_embeddings_are_paddles(paddle: Subject, exported: Subject, faces: list[Pixels]) -> None:
     expected = np.stack(list(paddle.must_embed().embed(faces)))
     found = np.stack(list(exported.must_embed().embed(faces)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from numpy.typing import NDArray
 from toonface_ensemble.nms import select_faces
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.nms import read_nms
-from toonface_export.paddle_model import PaddleModel, read_paddle_model
+from toonface_export.paddle_model import PROGRAM, PaddleModel, read_paddle_model
+from toonface_export.paddle_program import operations, read_program
 from toonface_export.preprocessing import detector_preprocessing, embedder_normalisation
 from toonface_export.serving import Serving
 from toonface_server.cpus import usable_cpus
@@ -27,14 +31,17 @@ from toonface_training.evaluation.subjects.batches import batches
 _FACES_AT_ONCE = 32
 # Smallest norm to divide by, as in the exported graph.
 _MIN_NORM = 1e-12
+# No overlap is larger than 1; -1 is no limit.
+_LET_PASS = {"nms_threshold": 1.0, "nms_top_k": -1, "keep_top_k": -1}
 
 
 class PaddleDetector:
     """A detector's inference folder.
 
     The picture is laid into the detector's input as the stage `preprocess` does it. Detectors of the BlazeFace family,
-    which PaddleX feeds pictures as they are, look at the same canvas at the same scales as the exported graph; the
-    program applies its own NMS at each scale, and the scales' survivors go through it once more.
+    which PaddleX feeds pictures as they are, look at the same canvas at the same scales as the exported graph. The
+    scales' boxes must suppress one another, so the program's own NMS is told to let all pass, and one of the same
+    parameters follows.
 
     Args:
         folder: holds inference.json, inference.pdiparams and inference.yml.
@@ -52,7 +59,9 @@ class PaddleDetector:
             self._model, family, serving.canvas, divisor=family.stride * 2 ** (self._levels - 1)
         )
         self._nms = read_nms(self._model.program)
-        self._predictor = Predictor(self._model)
+        with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
+            model = _without_suppression(self._model, Path(scratch)) if self._levels > 1 else self._model
+            self._predictor = Predictor(model)
 
     @property
     def name(self) -> str:
@@ -155,6 +164,18 @@ def import_paddle() -> Any:
         import paddle
         import paddle.inference
     return paddle
+
+
+def _without_suppression(model: PaddleModel, folder: Path) -> PaddleModel:
+    """The model with an NMS that drops nothing above its score threshold; the program is written to a folder."""
+    content = read_program(model.program)
+    (suppression,) = operations(content, "multiclass_nms3")
+    for entry in suppression["A"]:
+        if entry["N"] in _LET_PASS:
+            entry["AT"]["D"] = _LET_PASS[entry["N"]]
+    program = folder / PROGRAM
+    program.write_text(json.dumps(content), encoding="utf-8")
+    return replace(model, program=program)
 
 
 @contextmanager
