@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -146,6 +147,14 @@ def test_floors_embed(floor: str, faces: list[Pixels]) -> None:
     assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-5)
     assert embeddings[0] == pytest.approx(embeddings[-1], abs=1e-5)
     assert embeddings[0] @ embeddings[1] < 0.9999
+
+
+def test_an_engine_is_evaluated_where_it_is_served(repository: Path, tmp_path: Path) -> None:
+    manifest = json.loads((repository / "toonface.json").read_text())
+    manifest["serving"]["backend"] = "tensorrt"
+    (tmp_path / "toonface.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match="is for tensorrt, which computes where it is served"):
+        open_subject(str(tmp_path), SubjectSettings())
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path, repository: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from toonface_training.evaluation.subjects import MOST_FACES, SCORE_FLOOR, Pixel
 from toonface_training.evaluation.subjects.batches import batches
 
 Runtime = Literal["onnxruntime", "openvino"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 Precision = Literal["auto", "f32", "bf16"]
 
 _FACES_AT_ONCE = 32

@@ -24,6 +24,7 @@ from toonface_export.triton_config import MODEL_FILENAME, QUANTISED_FILENAME
 from toonface_training.evaluation.subjects import Chained, Detector, Embedder, Recogniser
 from toonface_training.evaluation.subjects.floors import FLOORS, floor
 from toonface_training.evaluation.subjects.graphs import (
+    RUNTIMES,
     Graph,
     GraphDetector,
     GraphEmbedder,
@@ -198,6 +199,8 @@ def _repository(path: Path, settings: SubjectSettings) -> Subject:
         thresholds = float(options["det_threshold"]), float(options["rec_threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path / MANIFEST} is not what `toonface export` writes: {error}") from error
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"{path} is for {runtime}, which computes where it is served: name the server's host:port")
     graphs = [_served(path / name / "1", runtime, precision) for name, precision in precisions.items()]
     detector, embedder = GraphDetector(graphs[0], names[0], placed, nms), GraphEmbedder(graphs[1], names[1])
     return Subject(f"{' and '.join(names)}, {runtime}", detector, embedder, Chained(detector, embedder), *thresholds)
