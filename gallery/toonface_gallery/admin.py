@@ -19,6 +19,7 @@ from toonface_contract.admin import (
     Configure,
     Drop,
     Galleries,
+    IndexSettings,
     ListFaces,
     ListGalleries,
     Remove,
@@ -136,6 +137,8 @@ class GalleryAdmin:
         match command:
             case Build() | Add():
                 self._check_embedder(command.embedder)
+                if isinstance(command, Build):
+                    self._check_index(command.index)
                 given = np.empty((0, self._dimension), np.float32) if embeddings is None else embeddings
                 rows = unit_rows(given, len(command.faces), self._dimension)
                 if isinstance(command, Add):
@@ -156,6 +159,7 @@ class GalleryAdmin:
             case Remove():
                 return store.remove(name, ids=command.ids, labels=command.labels, dry_run=dry_run)
             case Configure():
+                self._check_index(command.index)
                 return store.configure(name, command.index, dry_run=dry_run)
             case Rename():
                 if name == DEFAULT_GALLERY:
@@ -165,6 +169,19 @@ class GalleryAdmin:
                 if name == DEFAULT_GALLERY:
                     raise _always_exists("dropped; to empty it, build it of no faces with replace")
                 return store.drop(name, dry_run=dry_run)
+
+    def _check_index(self, index: IndexSettings | None) -> None:
+        """Refuse an index that could never be made: the galleries' followers would only find out later."""
+        if index is None or index.type is None:
+            return
+        from toonface_gallery.plan import check  # only here, for FAISS takes time and memory
+
+        try:
+            check(index, self._dimension)
+        except MemoryError:
+            raise InvalidRequest(
+                f"an index of the type {index.type!r} takes more memory than there is", code="invalid_command"
+            ) from None
 
     def _check_embedder(self, embedder: str | None) -> None:
         if embedder not in (None, self._embedder):

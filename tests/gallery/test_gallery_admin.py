@@ -255,6 +255,22 @@ def test_a_gallery_takes_another_s_place(open_admin: GalleryAdmin, store: Galler
         open_admin.handle(admin.Rename(gallery="default", to="x").model_dump_json(), None, None)
 
 
+@pytest.mark.parametrize("index", ["Nonsense", "PQ7", "IVF999999999999,Flat"])
+def test_an_index_that_cannot_be_made_is_refused_before_anything_changes(open_admin: GalleryAdmin, index: str) -> None:
+    settings = admin.IndexSettings(type=index)
+    open_admin.handle(build("g"), None, None)
+    for command in (admin.Configure(gallery="g", index=settings), admin.Build(gallery="h", index=settings)):
+        with pytest.raises(InvalidRequest, match=index.split(",")[0]) as refused:
+            open_admin.handle(command.model_dump_json(), None, None)
+        assert refused.value.code == "invalid_command"
+    answer = open_admin.handle(admin.ListGalleries().model_dump_json(), None, None)
+    (info,) = admin.Galleries.model_validate_json(answer.result).galleries
+    assert (info.name, info.index_type) == ("g", None)
+    open_admin.handle(
+        admin.Configure(gallery="g", index=admin.IndexSettings(type="IVF,SQ8")).model_dump_json(), None, None
+    )
+
+
 def test_figures_of_a_gallery(open_admin: GalleryAdmin, store: GalleryStore) -> None:
     faces = [*new_faces("Ada", "Ada", "Grace"), admin.NewFace(label="Noor", quality=0.5)]
     store.build("g", faces, basis(0, 1, 2, 3), EMBEDDER)
