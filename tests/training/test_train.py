@@ -1,5 +1,7 @@
 """Runs: what they leave behind, and that interrupting one changes nothing."""
 
+import functools
+import http.server
 import io
 import json
 import os
@@ -7,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,12 @@ from small_sets import write_detection_set, write_feature_set
 from toonface_contract.errors import ConfigError, TrainingError
 from toonface_export.paddle_model import read_paddle_model
 from toonface_training.fit.checkpoints import checkpoints, find_checkpoint, read_checkpoint
+from toonface_training.fit.initial import initial_state
 from toonface_training.fit.outputs import KEPT, RESULT
 from toonface_training.fit.reading import read_settings
 from toonface_training.fit.run import train
+from toonface_training.fit.task import find_pretrained
+from toonface_training.networks.parameters import write_parameters
 
 # Threads that wait for each other by spinning keep a busy machine from everything else.
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -270,3 +276,34 @@ def test_the_wrong_subcommand_and_a_device_that_is_not_there_are_named(unjudged_
     done = subprocess.run(gpu, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
     assert "error: invalid_config: Global.device asks for GPU 1, but Paddle is built for the CPU" in done.stderr
+
+
+def test_pretrained_parameters_are_fetched_by_their_name_or_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tmp_path / "mirror" / "official_pretrained_model" / "BlazeFace_pretrained.pdparams"
+    state, _ = initial_state("BlazeFace", 1, 5, None)
+    write_parameters(state.parameters, published)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("TOONFACE_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("TOONFACE_CACHE", str(tmp_path / "cache"))
+    try:
+        for given in ("BlazeFace_pretrained", f"https://elsewhere.example/{published.name}"):
+            path = find_pretrained(read_settings("BlazeFace", (f"Train.pretrain_weight_path={given}",)))
+            assert path is not None and path.read_bytes() == published.read_bytes()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(detection_set: Path, tmp_path: Path) -> None:
+    options = ("Train.epochs_iters=2", "Train.batch_size=2", "Global.device=cpu:0,1")
+    told = execute(command(detection_set, tmp_path / "output", *options))
+    # Three steps an epoch: twelve pictures, four in a step of both.
+    assert "epoch 2: AP " in told
+    result = result_of(tmp_path / "output")
+    assert result["done_flag"] and list(result["models"]) == ["last_1", "last_2", "best"]
+    assert read_checkpoint(tmp_path / "output" / "2")[1].steps_per_epoch == 3
