@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toonface_benchmarks import ensemble, gallery, startup
+from toonface_benchmarks.cli_export import bench_export
 from toonface_training.networks import MODELS
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -225,6 +226,9 @@ def _show_gallery(report: gallery.SizeReport) -> None:
         f"p99 {beside.written[1]:.2f} ms; without p50 {beside.quiet[0]:.2f} ms, p99 {beside.quiet[1]:.2f} ms; "
         f"{beside.failed} failed; a change was found after {beside.longest_lag_seconds:.2f} s at the latest"
     )
+
+
+bench.add_command(bench_export)
 
 
 def _read(folder: Path) -> list[bytes]:

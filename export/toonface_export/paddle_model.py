@@ -88,9 +88,10 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
     check_parameters(folder / PARAMETERS, parameter_shapes(content))
     readable = with_single_precision_lists(content)
     if readable != content:
-        translation = translation or tempfile.TemporaryDirectory(prefix="toonface-")
-        program = Path(translation.name) / PROGRAM
+        translation = tempfile.TemporaryDirectory(prefix="toonface-")
+        program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
         program.write_text(json.dumps(readable), encoding="utf-8")
+        parameters.symlink_to((folder / PARAMETERS).resolve())  # Paddle looks for them beside their program
     return PaddleModel(
         folder=folder,
         name=name,

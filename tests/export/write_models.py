@@ -9,10 +9,12 @@ Paddle's operator `prior_box`, as in PaddleX's own exports; toonface's training 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import paddle
+from paddle.base.layer_helper import LayerHelper
 
 from toonface_benchmarks.random_models import write_random_model
 from toonface_training.networks.mends import mend_detection
@@ -35,7 +37,32 @@ def _use_prior_box() -> None:
     detection("ops").prior_box = prior_box
 
 
+def _trace_in_the_older_form() -> None:
+    """Two functions that Paddle 3.2 traces in its own form alone, which PP-YOLOE and PicoDet use, for the older one."""
+    for module, name, operator, inputs in (
+        (paddle.nn.functional, "sigmoid", "sigmoid", ("X",)),
+        (paddle, "multiply", "elementwise_mul", ("X", "Y")),
+    ):
+        setattr(module, name, _traced(getattr(module, name), operator, inputs))
+
+
+def _traced(own: Callable[..., Any], operator: str, inputs: tuple[str, ...]) -> Callable[..., Any]:
+    def function(*positional: Any, **by_name: Any) -> Any:
+        values = (*positional, *by_name.values())
+        if paddle.in_dynamic_mode():
+            return own(*values)
+        helper = LayerHelper(operator)
+        output = helper.create_variable_for_type_inference(dtype=values[0].dtype)
+        named = {name: [value] for name, value in zip(inputs, values, strict=True)}
+        helper.append_op(type=operator, inputs=named, outputs={"Out": [output]})
+        return output
+
+    return function
+
+
 if __name__ == "__main__":
     _use_prior_box()
+    if not paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
+        _trace_in_the_older_form()
     for name in sys.argv[2:]:
         write_random_model(name, Path(sys.argv[1]) / name)
