@@ -12,6 +12,7 @@ from rich.table import Table
 
 from toonface_benchmarks import ensemble, gallery, startup
 from toonface_benchmarks.cli_export import bench_export
+from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -259,4 +260,4 @@ def bench_training(steps: int, plain_too: bool, models: tuple[str, ...], as_json
     if as_json:
         click.echo(json.dumps(speeds, indent=2))
     else:
-        _console.print(table)
+        tables().print(table)
