@@ -143,7 +143,7 @@ class EmbedderJudge:
         }
 
     def _changed(self, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> list[float]:
-        """For each face 1 if its nearest of the others has changed, or whether that is near enough to name it."""
+        """For each face 1 if its name has changed: that of the nearest of the others, if that is near enough."""
         if len(ours) < 2:
             return [0.0] * len(ours)
         before, after = ours @ ours.T, theirs @ theirs.T
@@ -151,7 +151,9 @@ class EmbedderJudge:
         np.fill_diagonal(after, -1)
         rows = np.arange(len(ours))
         best, best_after = before.max(axis=1), after.max(axis=1)
-        neighbour = before[rows, after.argmax(axis=1)] < best - DRAW
+        # Below the threshold a face has no name, whoever is nearest.
+        named = (best >= self.rec_threshold) | (best_after >= self.rec_threshold)
+        neighbour = named & (before[rows, after.argmax(axis=1)] < best - DRAW)
         crossed = (best >= self.rec_threshold) != (best_after >= self.rec_threshold)
         clear = (np.abs(best - self.rec_threshold) > DRAW) & (np.abs(best_after - self.rec_threshold) > DRAW)
         return [float(turned) for turned in neighbour | crossed & clear]

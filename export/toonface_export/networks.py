@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ def export_detector(
     form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedDetector(
         source=source,
-        form=form,
+        form=with_note_of_no_faces(source.name, form),
         reference=reference,
         input=placed,
         normalisation=preprocessing.normalisation,
@@ -184,6 +184,14 @@ def export_embedder(
     return ExportedEmbedder(
         source=source, form=form, reference=reference, normalisation=normalisation, dimension=dimension
     )
+
+
+def with_note_of_no_faces(name: str, form: Form) -> Form:
+    """The form, with a note if neither side found a face in the pictures, so that raw answers alone were compared."""
+    if any(figures["detections"].value for figures in form.parity.values()):
+        return form
+    note = f"{name} finds no face in the pictures it was compared on, so only its raw answers were; give --pictures"
+    return replace(form, notes=(*form.notes, note))
 
 
 def _wanted(

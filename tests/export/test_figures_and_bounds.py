@@ -106,6 +106,12 @@ def test_neighbours_that_are_equally_near_decide_by_chance() -> None:
     assert figures["changed_decisions"].value == 0
 
 
+def test_the_neighbour_of_a_face_without_a_name_does_not_matter() -> None:
+    expected, found = _unit(0, 1.0, 2.1), _unit(0, 1.1, 2.1)
+    assert EmbedderJudge(0.6).figures(("a", "b", "c"), expected, found)["changed_decisions"].value == 0
+    assert EmbedderJudge(0.1).figures(("a", "b", "c"), expected, found)["changed_decisions"].value > 0
+
+
 def test_one_face_has_no_neighbour() -> None:
     assert EmbedderJudge(0.5).figures(("a",), _unit(0), _unit(0))["changed_decisions"].value == 0
 

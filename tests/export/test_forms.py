@@ -15,10 +15,11 @@ from toonface_contract.errors import ExportError
 from toonface_export import forms
 from toonface_export.bounds import BOUNDS, missed, tightened
 from toonface_export.embedder_graph import build_embedder
-from toonface_export.figures import EmbedderJudge
+from toonface_export.figures import EmbedderJudge, Figure
 from toonface_export.forms import Form, Wanted, choose_form
 from toonface_export.half import emulate_half, to_half
 from toonface_export.half_search import EDGES, half_graph
+from toonface_export.networks import with_note_of_no_faces
 from toonface_export.pictures import face_crops
 from toonface_export.preprocessing import Normalisation
 from toonface_export.quantise import exact_operations
@@ -159,3 +160,11 @@ def test_openvino_takes_any_number_of_pictures(exported: Exported) -> None:
     answers = OpenVinoRunner(model, "f32")(face_crops(3))
     expected = exported.embedder.reference.answers["embedding"][:3]
     np.testing.assert_allclose(answers["embedding"], expected, atol=1e-5)
+
+
+def test_pictures_without_a_face_are_told(exported: Exported) -> None:
+    form = exported.detector.form
+    assert with_note_of_no_faces("BlazeFace", form) is form
+    nothing = {"detections": Figure(0.0, "a.jpg")}
+    told = with_note_of_no_faces("BlazeFace", dataclasses.replace(form, parity={"f32": nothing}))
+    assert told.notes[-1].startswith("BlazeFace finds no face in the pictures it was compared on")
