@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,11 +33,16 @@ def quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, b
     Returns:
         OpenVINO's model.xml and model.bin by file name.
     """
+    # NNCF writes its progress on the standard output, where a manifest may be read.
+    with redirect_stdout(io.StringIO()):
+        return _quantise(model, pictures[:MOST_PICTURES])
+
+
+def _quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, bytes]:
     import nncf
     import openvino
 
-    for name in ("nncf", "openvino"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     with TemporaryDirectory(prefix="toonface-") as scratch:
         source, target = Path(scratch) / "model.onnx", Path(scratch) / "model.xml"
         onnx.save(model, source)
@@ -43,12 +50,11 @@ def quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, b
         # For one picture at a time, as the server computes; the saved model takes any number again.
         shape = list(network.inputs[0].partial_shape)
         network.reshape({network.inputs[0].any_name: [1, *shape[1:]]})
-        used = pictures[:MOST_PICTURES]
         quantised = nncf.quantize(
             network,
-            nncf.Dataset([used[row : row + 1] for row in range(len(used))]),
+            nncf.Dataset([pictures[row : row + 1] for row in range(len(pictures))]),
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(used),
+            subset_size=len(pictures),
             ignored_scope=nncf.IgnoredScope(names=exact_operations(network)),
         )
         quantised.reshape({quantised.inputs[0].any_name: shape})
