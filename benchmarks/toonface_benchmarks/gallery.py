@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -99,6 +100,7 @@ def measure(
         slow_most: faces up to which HNSW indices are built.
         progress: told what is being done.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the server does, for the processes that measure
     reports = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as name:
