@@ -137,7 +137,7 @@ def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds:
 
 @bench.command("gallery")
 @click.option(
-    "--faces", "sizes", type=click.IntRange(1000), multiple=True, default=(10_000, 100_000), show_default=True
+    "--faces", "sizes", type=click.IntRange(5000), multiple=True, default=(10_000, 100_000), show_default=True
 )
 @click.option(
     "--index",

@@ -14,23 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_benchmarks.gallery_faces import MadeUpFaces, nearest
-from toonface_benchmarks.gallery_process import (
-    EMBEDDER,
-    GALLERY,
-    BesideWriter,
-    Built,
-    Reloading,
-    Searches,
-    apart,
-    measure_beside_writer,
-    measure_index,
-    measure_reloading,
-)
+from toonface_benchmarks.gallery_paddlex import Reloading, measure_reloading
+from toonface_benchmarks.gallery_process import EMBEDDER, GALLERY, Built, K, Searches, apart, measure_index
+from toonface_benchmarks.gallery_writer import BesideWriter, measure_beside_writer
 from toonface_contract.admin import IndexSettings, NewFace
 from toonface_gallery.store import GalleryStore
 
 PROBES: Final = 500
-_K: Final = 5
 _BATCH: Final = 1000  # faces that are enrolled together
 
 # Above this, k-means with a centroid for every 8 faces takes hours here: fewer rounds, or not at all.
@@ -117,7 +107,7 @@ def _measure_size(
     enrolled_per_second = _enrol(url, faces)
     probes = faces.probes(PROBES)
     progress(f"{faces.count:,} faces: exact search")
-    exact = nearest(faces, probes, _K) + 1  # ids begin with 1
+    exact = nearest(faces, probes, K) + 1  # ids begin with 1
     indices: dict[str, Built] = {}
     for asked in types:
         progress(f"{faces.count:,} faces: {asked}")
@@ -174,6 +164,6 @@ def _paddlex(
 def _recall(searches: Searches, exact: NDArray[np.int64]) -> Recall:
     """How much of the exact answers was found."""
     five = [
-        len(set(found) & set(right)) / _K for found, right in zip(searches.found.tolist(), exact.tolist(), strict=True)
+        len(set(found) & set(right)) / K for found, right in zip(searches.found.tolist(), exact.tolist(), strict=True)
     ]
     return Recall(float(np.mean(searches.found[:, 0] == exact[:, 0])), float(np.mean(five)))

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-import faiss
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from toonface_contract.admin import IndexSettings, NewFace
+from toonface_contract.admin import IndexSettings
 from toonface_gallery.builder import Builder
-from toonface_gallery.live import LiveGalleries
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import memory_budget
 from toonface_gallery.saved import SavedIndices
@@ -29,7 +27,7 @@ EMBEDDER: Final = "benchmark"
 GALLERY: Final = "faces"
 
 _BATCH: Final = 64
-_K: Final = 5
+K: Final = 5
 _SWEEP: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _P = ParamSpec("_P")
@@ -113,13 +111,13 @@ def _start_and_search(url: str, folder: Path, probes: NDArray[np.float32], build
     before = _memory()
     began = time.perf_counter()
     gallery = builder.load(key, 1)
-    gallery.search(probes[:1], _K)
+    gallery.search(probes[:1], K)
     start_seconds = time.perf_counter() - began
     searches = _search(gallery, probes, gallery.plan.parameters)
     memory = _memory()
     began = time.perf_counter()
     for start in range(0, len(probes), _BATCH):
-        gallery.search(probes[start : start + _BATCH], _K)
+        gallery.search(probes[start : start + _BATCH], K)
     batch_seconds = time.perf_counter() - began
     return Built(
         index=gallery.plan.name,
@@ -155,7 +153,7 @@ def _search(gallery: LoadedGallery, probes: NDArray[np.float32], parameters: str
     times, found = [], []
     for row in range(len(probes)):
         began = time.perf_counter()
-        found.append(gallery.search(probes[row : row + 1], _K).ids)
+        found.append(gallery.search(probes[row : row + 1], K).ids)
         times.append(time.perf_counter() - began)
     p50, p99 = np.percentile(times, [50, 99]) * 1000
     return Searches(parameters, np.concatenate(found), float(p50), float(p99))
@@ -165,156 +163,3 @@ def _memory() -> tuple[int, int]:
     """Bytes in memory of this process, all and the anonymous ones."""
     used = psutil.Process().memory_info()
     return used.rss, used.rss - used.shared
-
-
-@dataclass(frozen=True, slots=True)
-class Reloading:
-    """A gallery served PaddleX's way: the index is read from its file for every request.
-
-    Attributes:
-        index: FAISS's factory string.
-        build_seconds: training and adding; not from a store.
-        searches: each with the reading.
-        search_ms: median without it.
-    """
-
-    index: str
-    build_seconds: float
-    searches: Searches
-    search_ms: float
-
-
-def measure_reloading(
-    vectors: Path, folder: Path, probes: NDArray[np.float32], *, rounds: int, requests: int
-) -> Reloading:
-    """PaddleX's default: IVF with a list for every 8 faces, of which one is searched, read anew for each request.
-
-    Args:
-        vectors: NumPy file FP32 [N,D].
-        folder: for the index file.
-        probes: FP32 [M,D].
-        rounds: of k-means; FAISS's own number, and so PaddleX's, is 25.
-        requests: to time.
-    """
-    faces: Any = np.load(vectors, mmap_mode="r")
-    api: Any = faiss
-    factory = f"IVF{max(1, min(65536, len(faces) // 8))},Flat"
-    began = time.perf_counter()
-    index = api.index_factory(faces.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    index.cp.niter = rounds
-    index.train(np.asarray(faces))
-    index.add(np.asarray(faces))
-    build_seconds = time.perf_counter() - began
-    path = str(folder / "vector.index")
-    api.write_index(index, path)
-    _, found = index.search(probes, _K)
-    times, alone = [], []
-    for row in range(requests):
-        began = time.perf_counter()
-        fresh = api.read_index(path)
-        loaded = time.perf_counter()
-        fresh.search(probes[row : row + 1], _K)
-        alone.append(time.perf_counter() - loaded)
-        times.append(time.perf_counter() - began)
-    p50, p99 = np.percentile(times, [50, 99]) * 1000
-    searches = Searches("nprobe=1", found, float(p50), float(p99))
-    return Reloading(factory, build_seconds, searches, float(np.median(alone)) * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class BesideWriter:
-    """Searches for one face at a time in a gallery that follows its store, without and with somebody who writes.
-
-    Attributes:
-        quiet: nobody writes.
-        written: while the changes are made.
-        failed: searches that failed.
-        changes_per_second: that the writer made.
-        longest_lag_seconds: from a change's acknowledgement to the moment when searches took account of it.
-    """
-
-    quiet: tuple[float, float]
-    written: tuple[float, float]
-    failed: int
-    changes_per_second: float
-    longest_lag_seconds: float
-
-
-def measure_beside_writer(
-    url: str, folder: Path, probes: NDArray[np.float32], *, rate: float, seconds: float
-) -> BesideWriter:
-    """Search for some seconds, and then for as long beside a process that adds, updates and removes faces."""
-    store = GalleryStore(url)
-    live = LiveGalleries(store, EMBEDDER, probes.shape[1], folder=folder)
-    live.start()
-    quiet, _ = _timed(live, probes, seconds)
-    context = multiprocessing.get_context("spawn")
-    done = context.Queue()
-    writer = context.Process(target=_write, args=(url, probes, rate, seconds, done))
-    writer.start()
-    acknowledged: list[tuple[int, float]] = []
-    lags = []
-    failed = 0
-    times = []
-    done.get()  # it is about to begin
-    began = time.monotonic()
-    row = 0
-    while time.monotonic() - began < seconds:
-        times_now, failures = _timed(live, probes[row % len(probes) :], 0.02)
-        times += times_now
-        failed += failures
-        row += 1
-        while not done.empty():
-            acknowledged.append(done.get())
-        while acknowledged and live.sequence >= acknowledged[0][0]:
-            lags.append(time.time() - acknowledged.pop(0)[1])
-    made = len(lags) + len(acknowledged)
-    writer.terminate()
-    live.stop()
-    store.close()
-    return BesideWriter(
-        quiet=_middle_and_tail(quiet),
-        written=_middle_and_tail(times),
-        failed=failed,
-        changes_per_second=made / seconds,
-        longest_lag_seconds=max(lags, default=float("inf")),
-    )
-
-
-def _timed(live: LiveGalleries, probes: NDArray[np.float32], seconds: float) -> tuple[list[float], int]:
-    times = []
-    failed = 0
-    began = time.perf_counter()
-    row = 0
-    while (now := time.perf_counter()) - began < seconds:
-        try:
-            live.search(GALLERY, probes[row % len(probes)][np.newaxis], _K)
-        except Exception:
-            failed += 1
-        times.append(time.perf_counter() - now)
-        row += 1
-    return times, failed
-
-
-def _middle_and_tail(times: list[float]) -> tuple[float, float]:
-    p50, p99 = np.percentile(times, [50, 99]) * 1000
-    return float(p50), float(p99)
-
-
-def _write(url: str, vectors: NDArray[np.float32], rate: float, seconds: float, done: Any) -> None:
-    """Add, update and remove faces one by one, at a steady rate, and tell of each change when it is acknowledged."""
-    store = GalleryStore(url)
-    present: list[int] = []
-    done.put(None)
-    began = time.monotonic()
-    number = 0
-    while time.monotonic() - began < seconds + 5:
-        if number % 3 == 2:
-            change = store.remove(GALLERY, ids=[present.pop(0)])
-        else:
-            vector = vectors[number % len(vectors)][np.newaxis]
-            change = store.add(GALLERY, [NewFace(label=f"guest {number}")], vector, EMBEDDER)
-            present += change.ids
-        done.put((change.sequence, time.time()))
-        number += 1
-        time.sleep(max(0.0, number / rate - (time.monotonic() - began)))
