@@ -1,28 +1,47 @@
-"""The two models in `models/`: which characters they were trained and validated on."""
+"""The two models in `models/`: the data set that they were trained on, and its characters."""
 
 from __future__ import annotations
 
+from functools import cache
+
 from toonface_training.cartoon.identity import Identity, draw_identity
+from toonface_training.dataset.settings import CartoonSettings
 
-STYLES = (
-    "lorelei",
-    "notionists",
-    "open-peeps",
-    "adventurer",
-    "toon-head",
-    "avataaars",
-    "big-smile",
-    "dylan",
-    "miniavs",
-    "big-ears",
-    "pixel-art",
+DATASET = CartoonSettings(
+    seed=0,
+    identities=2200,
+    pictures=12,
+    drawings=6,
+    validation_identities=110,
+    unseen_validation_identities=30,
+    pairs=4000,
+    scenes=8000,
+    validation_scenes=300,
+    test_scenes=500,
 )
+STYLES = DATASET.seen_styles
 
-# The embedder: 60 characters of each style among the first of these seeds, 40 among the second for validation.
-# The detector: all of the third, and all of the fourth for validation.
-SEEDS = (range(100), range(50_000, 50_100), range(200_000, 200_030), range(300_000, 300_030))
+# Seeds of the characters that an earlier pair of models had seen. The cast of the demo was chosen apart from these, and
+# the characters of the data set apart from that cast: without them, both would be others.
+_EARLIER_SEEDS = (range(100), range(50_000, 50_100), range(200_000, 200_030), range(300_000, 300_030))
 
 
 def seen_characters(style_name: str) -> list[Identity]:
-    """Every character of the style that the models may have seen."""
-    return [draw_identity(style_name, seed) for seeds in SEEDS for seed in seeds]
+    """Every character of the style that the models were trained on."""
+    return _seen().get(style_name, [])
+
+
+def earlier_characters(style_name: str) -> list[Identity]:
+    """The characters of the style that the demo's cast was chosen apart from."""
+    return [draw_identity(style_name, seed) for seeds in _EARLIER_SEEDS for seed in seeds]
+
+
+@cache
+def _seen() -> dict[str, list[Identity]]:
+    # Not at the top: a roster keeps away from the demo's cast, which is chosen with the help of this module.
+    from toonface_training.dataset.roster import choose_roster
+
+    seen: dict[str, list[Identity]] = {}
+    for style, seed in choose_roster(DATASET).train:
+        seen.setdefault(style, []).append(draw_identity(style, seed))
+    return seen
