@@ -166,7 +166,7 @@ def _searching(factory: str) -> str:
     """Parameters that find the nearest face nearly always; benchmarks/README.md has what they cost."""
     if lists := re.search(r"\bIVF(\d+)", factory):
         return f"nprobe={max(16, int(lists[1]) // 32)}"
-    return "efSearch=64" if "HNSW" in factory else ""
+    return "efSearch=128" if "HNSW" in factory else ""
 
 
 @lru_cache

@@ -67,7 +67,8 @@ class VectorFile:
     def scores(self, vector: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inner products of `vector` FP32 [D] with those of `ids` INT64 [N], all of which are there."""
         chosen = self._vectors[self._rows.rows(ids)]
-        scores: NDArray[np.float32] = chosen.astype(np.float32) @ vector
+        # Not by BLAS, whose threads wait for one another: on a busy machine a search took 4 ms in place of 0.1.
+        scores: NDArray[np.float32] = np.einsum("nd,d->n", chosen.astype(np.float32), vector)
         return scores
 
     def save(self, out: Writer) -> None:

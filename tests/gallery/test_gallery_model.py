@@ -110,9 +110,7 @@ class Galleries(RuleBasedStateMachine):
         assert self.run(Remove(gallery=gallery, ids=ids, labels=labels)).ids == sorted(doomed)
         self.model[gallery] = {face: kept for face, kept in faces.items() if face not in doomed}
 
-    @rule(
-        gallery=galleries, kind=st.sampled_from([None, "HNSW32", "SQfp16", "IVF"]), metric=st.sampled_from(["IP", "L2"])
-    )
+    @rule(gallery=galleries, kind=st.sampled_from([None, "SQfp16", "IVF"]), metric=st.sampled_from(["IP", "L2"]))
     def configure(self, gallery: str, kind: str | None, metric: Literal["IP", "L2"]) -> None:
         if gallery in self.model:
             self.sequence = self.store.configure(gallery, IndexSettings(type=kind, metric=metric)).sequence

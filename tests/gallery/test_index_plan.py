@@ -38,7 +38,7 @@ def test_the_automatic_choice_goes_by_size_and_memory(faces: int, memory: int, e
         ("IVF", 100_000, "IVF512,Flat;nprobe=16"),
         ("IVF,SQ8", 100_000, "IVF512,SQ8;nprobe=16"),
         ("IVF64,SQ8;nprobe=3", 100_000, "IVF64,SQ8;nprobe=3"),
-        ("HNSW32", 0, "HNSW32;efSearch=64"),
+        ("HNSW32", 0, "HNSW32;efSearch=128"),
         ("SQfp16", 0, "SQfp16"),
         ("IVF,SQ8,RFlat", 100_000, "IVF512,SQ8,RFlat;nprobe=16"),
         ("IVF", 10, "Flat"),

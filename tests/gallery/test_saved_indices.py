@@ -188,7 +188,7 @@ def test_other_settings_make_another_index(store: GalleryStore, folder: Path, ca
     with serving(store, folder) as live:
         assert "another gallery, embedder or index type" in caplog.text
         assert labels(live, vectors[:20]) == [f"person {number}" for number in range(20)]
-        assert {status.index for status in live.status() if status.name == "people"} == {"HNSW32;efSearch=64"}
+        assert {status.index for status in live.status() if status.name == "people"} == {"HNSW32;efSearch=128"}
 
 
 def test_a_folder_that_cannot_be_written_costs_the_quick_start_alone(
