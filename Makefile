@@ -16,7 +16,7 @@ PACKAGES := $(foreach init,$(wildcard */toonface_*/__init__.py),-p $(notdir $(pa
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo export test test-slow lint mypy format demo-pictures constraints clean distclean
+.PHONY: help venv demo export test test-slow lint mypy format demo-pictures perf-analyzer constraints clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: $(INSTALLED) ## Format the code and apply ruff's safe fixes
 
 demo-pictures: $(INSTALLED) ## Draw the demo's gallery and pictures anew, from their seed
 	$(BIN)/python -m toonface_training.demo --output demo
+
+perf-analyzer: $(INSTALLED) ## Bring NVIDIA's perf_analyzer into build/perf_analyzer, for `toonface bench sweep`
+	@$(BIN)/python scripts/bring_perf_analyzer.py build/perf_analyzer
 
 constraints: ## Resolve all dependencies afresh and rewrite constraints.txt
 	$(PYTHON) scripts/set_up.py --venv build/constraints

@@ -91,10 +91,10 @@ def _bring_pip(python: Path, scratch: Path) -> None:
         _run([python, "-m", "ensurepip", "--default-pip"])
         return
     # A wheel is a zip file that Python imports from, so the pip in it can install pip.
-    path = [_debian_file("python3-pip-whl", "pip-*.whl", scratch, remedy="python3.11-venv")]
+    path = [debian_file("python3-pip-whl", "pip-*.whl", scratch, remedy="python3.11-venv")]
     if not _runs(python, "import distutils.cmd"):
         # Ubuntu 22.04's pip needs distutils, most of which its python3.11 has split off, but for a part.
-        command = _debian_file("python3-distutils", "python3.11/distutils/cmd.py", scratch, remedy="python3.11-venv")
+        command = debian_file("python3-distutils", "python3.11/distutils/cmd.py", scratch, remedy="python3.11-venv")
         shutil.copytree(Path(sysconfig.get_path("stdlib"), "distutils"), command.parent, dirs_exist_ok=True)
         path.append(command.parent.parent)
     _run([python, "-m", "pip", "install", "--quiet", "pip"], PYTHONPATH=os.pathsep.join(map(str, path)))
@@ -104,10 +104,10 @@ def _bring_libraries(folder: Path, scratch: Path) -> None:
     """Put the shared libraries that this machine lacks into the environment's `lib` folder."""
     library_folder = folder / "lib"
     soname, package = LIBPYTHON
-    if not _loadable(soname) and not (Path(sysconfig.get_config_var("LIBDIR")) / soname).exists():
+    if not loadable(soname) and not (Path(sysconfig.get_config_var("LIBDIR")) / soname).exists():
         # `toonface serve` puts this folder on the library path of the stages.
         _bring_library(soname, package, library_folder, scratch)
-    missing = [_bring_library(*each, library_folder, scratch) for each in PRELOADED if not _loadable(each[0])]
+    missing = [_bring_library(*each, library_folder, scratch) for each in PRELOADED if not loadable(each[0])]
     # Python runs the lines of .pth files that begin with `import`. A library that is loaded is found by its name.
     preload = [f"import ctypes; ctypes.CDLL({str(library)!r}, ctypes.RTLD_GLOBAL)\n" for library in missing]
     if preload:
@@ -120,11 +120,11 @@ def _bring_library(soname: str, package: str, folder: Path, scratch: Path) -> Pa
     target = folder / soname
     if not target.exists():
         # copyfile follows the link to the file with the full version.
-        shutil.copyfile(_debian_file(package, soname, scratch), target)
+        shutil.copyfile(debian_file(package, soname, scratch), target)
     return target
 
 
-def _loadable(soname: str) -> bool:
+def loadable(soname: str) -> bool:
     """Whether the dynamic loader finds `soname` by itself."""
     try:
         ctypes.CDLL(soname)
@@ -133,7 +133,7 @@ def _loadable(soname: str) -> bool:
     return True
 
 
-def _debian_file(package: str, pattern: str, scratch: Path, remedy: str = "") -> Path:
+def debian_file(package: str, pattern: str, scratch: Path, remedy: str = "") -> Path:
     """The file named `pattern` in a distribution package, downloaded and unpacked under `scratch`, not installed.
 
     Raises:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from toonface_benchmarks import ensemble, gallery, startup
 from toonface_benchmarks.cli_export import bench_export
+from toonface_benchmarks.sweep_cli import bench_sweep
 from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
 
@@ -230,6 +231,7 @@ def _show_gallery(report: gallery.SizeReport) -> None:
 
 
 bench.add_command(bench_export)
+bench.add_command(bench_sweep)
 
 
 def _read(folder: Path) -> list[bytes]:

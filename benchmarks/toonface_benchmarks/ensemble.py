@@ -13,36 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tritonclient.grpc import InferenceServerClient
-
 from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.load import LoadResult, closed_loop
 from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
 from toonface_client import ToonfaceClient
-from toonface_contract.names import (
-    CROP_ALIGN,
-    FACE_DETECTION,
-    FACE_EMBEDDING,
-    FACE_RECOGNITION,
-    GALLERY_SEARCH,
-    PREPROCESS,
-)
 from toonface_contract.options import RecognitionOptions
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 from toonface_server.repository import open_repository
 
-STAGES = (PREPROCESS, FACE_DETECTION, CROP_ALIGN, FACE_EMBEDDING, GALLERY_SEARCH)
 GALLERY = "benchmark"
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """Milliseconds that one request spends in a stage, on average: waiting, and in the stage itself."""
-
-    stage: str
-    queue: float
-    compute: float
 
 
 @dataclass(frozen=True)
@@ -169,30 +150,6 @@ def _stage_times(
     address: str, ask: Callable[[bytes], object], pictures: Sequence[bytes], seconds: float
 ) -> tuple[list[StageTime], float]:
     """Triton's own statistics over a run with one request at a time, and the client's average in milliseconds."""
-    before = _statistics(address)
+    before = read_statistics(address)
     run = closed_loop(ask, pictures, concurrency=1, seconds=seconds)
-    after = _statistics(address)
-    requests = after[FACE_RECOGNITION][0] - before[FACE_RECOGNITION][0]
-    times = []
-    for stage in STAGES:
-        queue, compute = (
-            (now - then) / requests / 1e6 for now, then in zip(after[stage][1:], before[stage][1:], strict=True)
-        )
-        times.append(StageTime(stage, queue, compute))
-    return times, 1000 * statistics.fmean(run.latencies)
-
-
-def _statistics(address: str) -> dict[str, tuple[int, int, int]]:
-    """Successful requests, and nanoseconds in the queue and in the model, by model, since the server started."""
-    with InferenceServerClient(address) as triton:
-        models = triton.get_inference_statistics().model_stats
-    return {
-        model.name: (
-            model.inference_stats.success.count,
-            model.inference_stats.queue.ns,
-            model.inference_stats.compute_input.ns
-            + model.inference_stats.compute_infer.ns
-            + model.inference_stats.compute_output.ns,
-        )
-        for model in models
-    }
+    return stage_times(before, read_statistics(address)), 1000 * statistics.fmean(run.latencies)

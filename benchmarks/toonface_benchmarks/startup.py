@@ -12,9 +12,10 @@ from typing import Any
 
 import psutil
 
-from toonface_benchmarks.ensemble import GALLERY, STAGES
+from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.load import closed_loop
 from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.triton_statistics import STAGES
 from toonface_client import RetryPolicy, ToonfaceClient
 from toonface_contract.errors import ToonfaceError
 from toonface_contract.names import GALLERY_ADMIN

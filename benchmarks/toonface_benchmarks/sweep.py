@@ -1,0 +1,118 @@
+"""perf_analyzer over loads, on the ensemble and on each stage by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_benchmarks.in_process import InProcess
+from toonface_benchmarks.perf_analyzer import Load, Measurement, PerfAnalyzer, write_inputs
+from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
+from toonface_contract.names import CROP_ALIGN, FACE_EMBEDDING, FACE_RECOGNITION, GALLERY_SEARCH, PREPROCESS
+
+# Rows of one request to the stages that get one row for each face: about as many as a picture has faces.
+FACES_A_REQUEST = 4
+# Pixels that the inputs of one stage may hold in all; perf_analyzer keeps them in memory several times over.
+_MOST_PIXELS = 40_000_000
+
+_Tensors = Mapping[str, NDArray[Any] | bytes]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The figures of one model over rising loads.
+
+    Attributes:
+        model: its name.
+        rows: of each request.
+        measurements: one for each load.
+        stages: of the ensemble, what a request spent in each of its stages, for each load; empty for the others.
+    """
+
+    model: str
+    rows: int
+    measurements: Sequence[Measurement]
+    stages: Sequence[Sequence[StageTime]] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def within(self, budget_ms: float) -> Measurement | None:
+        """The measurement of the highest throughput whose 95th percentile keeps within a latency; None if none does."""
+        fitting = [each for each in self.measurements if each.p95 <= budget_ms]
+        return max(fitting, key=lambda each: each.throughput, default=None)
+
+
+def sweep(
+    analyzer: PerfAnalyzer,
+    pictures: Sequence[bytes],
+    loads: Sequence[Load],
+    folder: Path,
+    *,
+    seconds: float,
+    gallery: str,
+    stages: InProcess | None,
+    progress: Callable[[str], None],
+) -> Iterator[Sweep]:
+    """Put each load on the ensemble and, where `stages` is given, on each stage by itself.
+
+    Args:
+        analyzer: pointed at a server.
+        pictures: encoded; sent in turn.
+        loads: rising.
+        folder: where perf_analyzer's inputs and reports are kept.
+        seconds: of each measurement.
+        gallery: that is searched; it must exist on the server.
+        stages: over the server's repository, for what the stages get of each picture.
+        progress: told what is going on.
+    """
+    inputs: dict[str, list[_Tensors]] = {FACE_RECOGNITION: [{"image": picture} for picture in pictures]}
+    if stages is not None:
+        inputs |= _stage_inputs(stages, pictures)
+    for model, requests in inputs.items():
+        file = folder / f"{model}.inputs.json"
+        write_inputs(requests, file)
+        rows = FACES_A_REQUEST if model in (FACE_EMBEDDING, GALLERY_SEARCH) else 1
+        # Only what reads options needs the gallery; the networks' backends take no parameters.
+        parameters = {"gallery": gallery} if model in (FACE_RECOGNITION, GALLERY_SEARCH) else {}
+        measurements, times = [], []
+        for load in loads:
+            progress(f"{model} at {load.kind} {load.value:g}")
+            before = read_statistics(analyzer.address)
+            measurements.append(
+                analyzer.measure(model, file, load, folder, seconds=seconds, batch=rows, parameters=parameters)
+            )
+            if model == FACE_RECOGNITION:
+                times.append(stage_times(before, read_statistics(analyzer.address)))
+        file.unlink()  # tens of megabytes, and made anew from the pictures
+        yield Sweep(model, rows, measurements, times)
+
+
+def _stage_inputs(stages: InProcess, pictures: Sequence[bytes]) -> dict[str, list[_Tensors]]:
+    """For each stage the requests that the pictures make, in the ensemble's order."""
+    inputs: dict[str, list[_Tensors]] = {}
+    pixels = 0
+    for picture in pictures:
+        for stage, tensors in stages.stage_inputs(picture).items():
+            if stage == CROP_ALIGN:
+                pixels += int(np.asarray(tensors["pixels"]).size) // 3
+                if pixels > _MOST_PIXELS and stage in inputs:
+                    continue
+            inputs.setdefault(stage, []).extend(_requests(stage, tensors))
+    return inputs
+
+
+def _requests(stage: str, tensors: _Tensors) -> Iterator[_Tensors]:
+    """perf_analyzer adds the batch dimension itself, and puts several rows into a request."""
+    if stage in (PREPROCESS, CROP_ALIGN):
+        yield tensors
+        return
+    arrays = {name: np.asarray(array) for name, array in tensors.items()}
+    for row in range(len(next(iter(arrays.values())))):
+        yield {name: array[row] for name, array in arrays.items()}

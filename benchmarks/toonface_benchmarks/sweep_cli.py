@@ -1,0 +1,151 @@
+"""The command `toonface bench sweep`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from toonface_benchmarks.ensemble import GALLERY
+from toonface_benchmarks.in_process import InProcess
+from toonface_benchmarks.perf_analyzer import Load, PerfAnalyzer
+from toonface_benchmarks.picture_mix import FACES, SIZES, picture_mix
+from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.sweep import sweep
+from toonface_benchmarks.sweep_report import write_report
+from toonface_contract.options import RecognitionOptions
+from toonface_server.cpus import usable_cpus
+from toonface_server.repository import open_repository
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MIX_SEED = 0
+
+_progress = Console(stderr=True, style="dim")
+
+
+@click.command("sweep")
+@click.option("--address", help="gRPC address of a running server.  [default: one is started over --repository]")
+@click.option("--gallery", help="Gallery to search on that server.  [default: the demo's, enrolled for the purpose]")
+@click.option(
+    "--repository",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=_ROOT / "build" / "repository",
+    help="Exported repository: to serve, and to make the stages' inputs.  [default: the demo's]",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pictures to send.  [default: a mix of sizes and numbers of faces, drawn from a seed]",
+)
+@click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Pictures of that mix.")
+@click.option("--concurrency", type=click.IntRange(1), multiple=True, help="Requests in flight; repeat it for more.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), multiple=True, help="Requests a second instead.")
+@click.option("--seconds", type=float, default=9.0, show_default=True, help="Length of one measurement.")
+@click.option("--stages/--no-stages", default=True, show_default=True, help="Measure each stage by itself, too.")
+@click.option("--latency-budget", type=float, metavar="MS", help="Find the most load within it; add a capacity table.")
+@click.option(
+    "--perf-analyzer",
+    type=click.Path(path_type=Path),
+    default=_ROOT / "build" / "perf_analyzer" / "perf_analyzer",
+    help="NVIDIA's binary.  [default: the one of `make perf-analyzer`]",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_ROOT / "build" / "sweep",
+    help="Folder of the report.  [default: build/sweep]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON instead of the report.")
+def bench_sweep(
+    address: str | None,
+    gallery: str | None,
+    repository: Path,
+    pictures: Path | None,
+    count: int,
+    concurrency: tuple[int, ...],
+    rate: tuple[float, ...],
+    seconds: float,
+    stages: bool,
+    latency_budget: float | None,
+    perf_analyzer: Path,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Put rising loads on a server with NVIDIA's perf_analyzer, and report what it bears.
+
+    The report has latency percentiles, waiting and computing times, plots, and perf_analyzer's own CSV files beside it.
+    Stages are measured by themselves as well, with the inputs that the same pictures make for them.
+
+    \b
+    Examples:
+      toonface bench sweep --concurrency 1 --concurrency 4 --concurrency 16
+      toonface bench sweep --address triton.example:8001 --gallery staff --rate 50 --rate 100 --no-stages
+      toonface bench sweep --latency-budget 200
+    """
+    if concurrency and rate:
+        raise click.UsageError("--concurrency and --rate exclude each other: a load is one or the other")
+    if gallery and not address:
+        raise click.UsageError("--gallery names one of a running server: give its --address, too")
+    loads = [Load("rate", value) for value in sorted(rate)]
+    loads = loads or [Load("concurrency", value) for value in sorted(concurrency or (1, 2, 4, 8, 16))]
+    output.mkdir(parents=True, exist_ok=True)
+    encoded, kind = _pictures(pictures, count)
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            _progress.print("starting a server")
+            address = stack.enter_context(_own_server(repository))
+            gallery = GALLERY
+        in_process = InProcess(open_repository(repository), None, RecognitionOptions()) if stages else None
+        sweeps = list(
+            sweep(
+                PerfAnalyzer(perf_analyzer, address),
+                encoded,
+                loads,
+                output,
+                seconds=seconds,
+                gallery=gallery or "default",
+                stages=in_process,
+                progress=_progress.print,
+            )
+        )
+    about = {
+        "command": shlex.join(["toonface", *sys.argv[1:]]),
+        "server": address,
+        "pictures": kind,
+        "client": f"{platform.machine()}, {usable_cpus()} CPUs, {platform.platform()}",
+    }
+    report = write_report(sweeps, output, about=about, latency_budget_ms=latency_budget)
+    if as_json:
+        click.echo(json.dumps([each.as_dict() for each in sweeps], indent=1))
+        return
+    click.echo(report.read_text(encoding="utf-8"))
+    _progress.print(f"{report}, with its plots and figures beside it")
+
+
+def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
+    """Encoded pictures, and what the report says of them."""
+    if folder is not None:
+        encoded = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
+        if not encoded:
+            raise click.UsageError(f"{folder} has no pictures")
+        return encoded, f"{len(encoded)} of {folder}"
+    _progress.print("drawing the pictures")
+    mix = list(picture_mix(count, _MIX_SEED))
+    sizes = ", ".join(f"{width}x{height} {share * 5} %" for (width, height), share in SIZES)
+    faces = ", ".join(f"{number} {share * 5} %" for number, share in FACES)
+    return [each.encoded for each in mix], f"{count} drawn ones; sizes: {sizes}; faces: {faces}"
+
+
+@contextlib.contextmanager
+def _own_server(repository: Path) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
+        enrol(server.address, GALLERY, _ROOT / "demo" / "gallery" / "gallery.txt")
+        yield server.address
