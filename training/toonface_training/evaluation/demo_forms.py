@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def all_forms(
     Args:
         pipeline: PaddleX's pipeline file, which names the two.
         sample: what they are measured on.
-        forms: of `FORMS`.
+        forms: of `FORMS`, at least one.
         output: for the figures, the exported repository, and the server's log.
         track: told of each picture.
 
@@ -47,8 +47,15 @@ def all_forms(
     for form in forms:
         with _opened(form, pipeline, repository, output) as subject:
             columns[form] = demo_figures(subject, sample, _prefixed(track, form))
+        # After each form, so that a long run that is stopped leaves what it has.
+        document, markdown = _document(columns, sample), table(columns)
+        _write(document, markdown, output)
+    return document, markdown
+
+
+def _document(columns: Mapping[str, Figures], sample: Sample) -> dict[str, Any]:
     first, *others = columns
-    document = {
+    return {
         "dataset": str(sample.dataset),
         "every": sample.every,
         "figures": {form: as_dict(figures) for form, figures in columns.items()},
@@ -58,14 +65,15 @@ def all_forms(
             if form not in FLOORS
         },
     }
-    markdown = table(columns)
+
+
+def _write(document: dict[str, Any], markdown: str, output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / "figures.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         (output / "figures.md").write_text(markdown, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write to {str(output)!r}: {error.strerror or error}") from error
-    return document, markdown
 
 
 @contextmanager
