@@ -50,7 +50,7 @@ lint: $(INSTALLED) mypy ## ruff and mypy --strict
 
 mypy: $(INSTALLED)
 	$(BIN)/mypy $(PACKAGES)
-	MYPYPATH=demo $(BIN)/mypy demo/*.py scripts/*.py
+	MYPYPATH=demo:scripts $(BIN)/mypy demo/*.py scripts/*.py
 
 format: $(INSTALLED) ## Format the code and apply ruff's safe fixes
 	$(BIN)/ruff check --fix .
