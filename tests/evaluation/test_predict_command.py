@@ -20,7 +20,15 @@ def _predict(*arguments: object) -> Result:
 
 
 def test_a_detector_draws_what_it_sees(tmp_path: Path) -> None:
-    done = _predict(MODELS / "BlazeFace-FPN-SSH", DEMO / "pictures" / "two.jpg", "--save", tmp_path, "--json")
+    done = _predict(
+        MODELS / "BlazeFace-FPN-SSH",
+        DEMO / "pictures" / "two.jpg",
+        "--det-threshold",
+        0.75,
+        "--save",
+        tmp_path,
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     (picture,) = json.loads(done.stdout)["pictures"]
     assert len(picture["faces"]) == 2
@@ -47,7 +55,7 @@ def test_an_embedder_shows_the_most_similar_picture(tmp_path: Path) -> None:
 
 def test_an_exported_repository_detects_or_embeds(repository: Path) -> None:
     picture = DEMO / "pictures" / "two.jpg"
-    assert "faces: 2" in _predict(repository, picture, "--det-threshold", 0.5).stdout
+    assert "faces: 2" in _predict(repository, picture, "--det-threshold", 0.75).stdout
     done = _predict(repository, picture, "--embed", "--json")
     (alone,) = json.loads(done.stdout)["pictures"]
     assert (len(alone["embedding"]), alone["nearest"]) == (128, None)
