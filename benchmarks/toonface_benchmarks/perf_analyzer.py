@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from toonface_contract.errors import ConfigError, ServerError
 
 # perf_analyzer measures until three windows in a row agree, and reports the three together. Here any three agree: a run
-# has a known length then, and figures come out on a busy machine too.
+# has a known length then, unless a window stays empty, which more trials make up for.
 _WINDOWS = 3
 _TRIALS = 10
 _STABILITY_PERCENT = 999
@@ -115,7 +115,7 @@ class PerfAnalyzer:
             "--stability-percentage",
             str(_STABILITY_PERCENT),
         ]
-        command += ["--max-trials", str(_WINDOWS), "--async", "--percentile", "95"]
+        command += ["--max-trials", str(_TRIALS), "--async", "--percentile", "95"]
         for name, value in (parameters or {}).items():
             command += ["--request-parameter", f"{name}:{value}:string"]
         libraries = os.pathsep.join(filter(None, [str(self._binary.parent), os.environ.get("LD_LIBRARY_PATH")]))

@@ -25,7 +25,7 @@ Bounds = Mapping[Computed, Mapping[str, float]]
 
 _INF = math.inf
 
-# Measured on the two shipped models and on all six architectures with random weights, drawn and photographed pictures:
+# Measured on the two shipped models, and on ResNet50_face with random weights:
 # about a third of each limit or less, in INT8 two thirds. In F32 both sides differ by the order of summation alone.
 _LIMITS: Mapping[Computed, tuple[float, ...]] = {
     #  box edge, overlap, score, unmatched, raw box, raw score, cosine, raw, decisions
