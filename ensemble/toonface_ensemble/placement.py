@@ -59,10 +59,9 @@ class DetectorInput(BaseModel):
             picture = resized.astype(np.uint8, copy=False)
         if (height, width) == (self.height, self.width):
             return picture
-        canvas = np.empty((self.height, self.width, 3), np.uint8)
-        canvas[:] = PADDING_RGB
-        canvas[:height, :width] = picture
-        return canvas
+        below, right = self.height - height, self.width - width
+        canvas = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PADDING_RGB)
+        return np.asarray(canvas, np.uint8)
 
     def to_picture(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Boxes in pixels of the detector's input, in pixels of the picture that was laid into it.

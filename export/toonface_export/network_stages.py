@@ -50,6 +50,7 @@ def face_embedding(
         outputs=(Tensor("embedding", "FP32", (dimension,)),),
         batches=embedding_batches(serving),
         queue=inner_queue(serving),
+        instances=serving.embedding_instances,
     )
 
 
@@ -76,7 +77,7 @@ def _network(
     outputs: tuple[Tensor, ...],
     batches: tuple[int, ...],
     queue: Queue,
-    instances: int = 1,
+    instances: int,
 ) -> NetworkConfig:
     tensors_and_queue: dict[str, Any] = {
         "name": name,

@@ -21,7 +21,7 @@ SERVED: Mapping[Target, Mapping[Backend, tuple[Precision, ...]]] = {
     "gpu": {"tensorrt": ("auto", "f16", "f32"), "onnxruntime": ("auto", "f16", "f32")},
 }
 
-_GPU_DEFAULTS = {"backend": "tensorrt", "detection_instances": 1, "detection_batch": 8}
+_GPU_DEFAULTS = {"backend": "tensorrt", "detection_instances": 1, "detection_batch": 8, "embedding_instances": 1}
 
 
 class Strict(BaseModel):
@@ -64,14 +64,15 @@ class Serving(Strict):
         calibration: folder of pictures like those that will be served, for INT8.
         pictures: folder of pictures to compare with Paddle on, instead of drawn ones.
         candidates: so many of the best boxes leave the detector's graph; 0 for all.
-        threads: threads of each instance of a network on a CPU; 0 for its share of the cores, all of them for a single
-            instance.
+        threads: threads of each instance of a network on a CPU; 0 for its share of the cores. With OpenVINO an instance
+            then takes all cores while the others of its network have nothing to do.
         canvas: height and width in pixels into which pictures are scaled down for detectors that take any size.
         pyramid_levels: for the same detectors: scales at which they look at the canvas, each half the one before.
         detection_instances: detectors that work side by side. On a CPU two of them, with half the threads each, do more
-            than one whose threads wait for each other; each takes the memory of a whole one.
+            than one whose threads wait for each other; each takes the memory of a whole one. A GPU has one.
         detection_batch: most pictures that one of them detects together. A CPU gains nothing by large batches, and the
             first picture waits for the last. On a GPU the default is one detector and a batch of 8.
+        embedding_instances: embedders that work side by side; as for detectors.
         embedding_batch: most faces that are embedded together; faces of one picture beyond it are cut.
         search_batch: most faces that are searched together; at least `embedding_batch`, since Triton splits no request.
         batch_delay_us: microseconds that a face may wait for others to fill its batch.
@@ -96,6 +97,7 @@ class Serving(Strict):
     pyramid_levels: Annotated[int, Field(ge=1, le=5)] = 3
     detection_instances: _Positive = 2
     detection_batch: _Positive = 2
+    embedding_instances: _Positive = 2
     embedding_batch: _Positive = 64
     search_batch: _Positive = 64
     batch_delay_us: Annotated[int, Field(ge=0)] = 0

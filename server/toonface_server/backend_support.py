@@ -72,7 +72,12 @@ class Model:
 
     def threads(self, name: str) -> int:
         """The parameter that says how many threads an instance uses; without it, or with 0, its share of the CPUs."""
-        return self.number(name) or max(1, usable_cpus() // self.instances)
+        return self.number(name) or self.share
+
+    @property
+    def share(self) -> int:
+        """CPUs for each of the instances, at least one."""
+        return max(1, usable_cpus() // self.instances)
 
     def number(self, name: str, default: int = 0) -> int:
         """A parameter that is a whole number from 0 up.

@@ -17,6 +17,22 @@ def network(tmp_path: Path) -> OpenVinoNetwork:
     return OpenVinoNetwork(tmp_path / "model.onnx", ["moved"], batches=True, threads=2, precision="f32")
 
 
+@pytest.mark.parametrize("share", [1, 2])
+def test_two_instances_compute_side_by_side(tmp_path: Path, share: int) -> None:
+    affine_onnx(tmp_path / "model.onnx", "rows", "moved", 2, 1)
+    networks = [
+        OpenVinoNetwork(tmp_path / "model.onnx", ["moved"], batches=True, threads=3, precision="f32", share=share)
+        for _ in range(2)
+    ]
+
+    def call(number: int) -> bool:
+        batch = np.full((1 + number, 4), number, np.float32)
+        return all((networks[number].run({"rows": batch})["moved"] == number * 2 + 1).all() for _ in range(200))
+
+    with ThreadPoolExecutor(2) as callers:
+        assert all(callers.map(call, range(2)))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 17])
 def test_rows_come_back_in_their_order(network: OpenVinoNetwork, rows: int) -> None:
     batch = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toonface_server.backend_support import Model, respond
+from toonface_server.cpus import usable_cpus
 from toonface_server.openvino_network import OpenVinoNetwork
 
 
@@ -40,10 +41,12 @@ def open_network(model: Model) -> OpenVinoNetwork:
     precision = model.parameters.get("INFERENCE_PRECISION_HINT", "auto").lower()
     if model.parameters.get("HINT_BF16", "").lower() == "yes":
         precision = "bf16"
+    threads = model.number("INFERENCE_NUM_THREADS")
     return OpenVinoNetwork(
         model.file,
         model.outputs,
         batches=model.batches,
-        threads=model.threads("INFERENCE_NUM_THREADS"),
+        threads=threads or usable_cpus(),
         precision=precision,
+        share=threads or model.share,
     )
