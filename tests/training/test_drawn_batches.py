@@ -65,11 +65,24 @@ def test_a_scene_without_faces_gives_a_window_without_boxes() -> None:
 def test_a_face_fills_its_crop_but_for_the_error_of_the_box() -> None:
     picture = scene(200, 200, (60, 50, 140, 170))
     box = np.array([60, 50, 140, 170], np.float32)
-    shares = [reddish(CropOfFace(cover=0)(picture, box, 112, np.random.default_rng(seed))).mean() for seed in range(20)]
+    shares = [
+        reddish(CropOfFace(cover=0, shift=(0.03, 0.03))(picture, box, 112, np.random.default_rng(seed))).mean()
+        for seed in range(20)
+    ]
     assert min(shares) > 0.7 and max(shares) <= 1
     assert len(set(shares)) > 10
-    exact = CropOfFace(shift=0, light=0, cover=0)(picture, box, 112, np.random.default_rng(0))
+    exact = CropOfFace(shift=(0, 0), light=0, cover=0)(picture, box, 112, np.random.default_rng(0))
     assert reddish(exact).all()
+
+
+def test_a_face_seen_from_afar_fills_its_crop_with_less_detail() -> None:
+    box = np.array([20, 20, 120, 120], np.float32)
+    picture = np.random.default_rng(0).integers(0, 256, (140, 140, 3), np.uint8)
+    still = dict(shift=(0, 0), light=0, cover=0)
+    near = CropOfFace(**still, coarse=0)(picture, box, 112, np.random.default_rng(1))
+    far = CropOfFace(**still, coarse=1, coarse_sides=(16, 17))(picture, box, 112, np.random.default_rng(1))
+    assert far.shape == near.shape == (112, 112, 3)
+    assert far.std() < near.std() / 2 and abs(far.mean() - near.mean()) < 3
 
 
 def test_half_of_the_crops_are_mirrored() -> None:

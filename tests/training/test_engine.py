@@ -118,3 +118,8 @@ def test_a_pretrained_backbone_is_taken_and_the_head_begins_anew(tmp_path: Path)
 def test_mixed_precision_on_a_cpu_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Train\.amp is O1.*only on a GPU"):
         make_engine("paddle", Recipe("BlazeFace", 1, amp="O1"))
+
+
+def test_a_compiled_network_is_refused_by_paddle() -> None:
+    with pytest.raises(ConfigError, match=r"Train\.compile is true"):
+        make_engine("paddle", Recipe("MobileFaceNet", IDENTITIES, compiled=True))

@@ -3,6 +3,7 @@
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,17 @@ def test_an_engine_learns(recipe: Recipe) -> None:
     batch = a_batch(recipe, 0)
     losses = [engine.learn(batch, Moment(step, 0, 2e-3))["loss"] for step in range(25)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.slow
+def test_a_compiled_engine_learns_as_a_plain_one() -> None:
+    losses = []
+    for compiled in (False, True):
+        recipe = replace(RECIPES[0], compiled=compiled)
+        engine = make_engine("torch", recipe)
+        engine.load(initial_state(recipe.model, recipe.num_classes, 1, None)[0])
+        losses.append([engine.learn(a_batch(recipe, 0), Moment(step, 0, 1e-3))["loss"] for step in range(3)])
+    assert np.allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

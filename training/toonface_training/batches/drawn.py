@@ -64,24 +64,34 @@ class CropOfFace:
     """A face's box as a detector may give it, mirrored or not, stretched to the training size; see `FaceAugmentation`.
 
     Attributes:
-        shift: standard deviation of each edge's error, in parts of the box's side.
+        shift: least and most of the standard deviation of its edges' errors, in parts of the box's side.
         light: how far brightness, contrast and tint go, in parts.
         cover: how often a rectangle of one colour hides a part of the face.
+        coarse: how often the face is seen from afar, in fewer pixels than the crop has.
+        coarse_sides: fewest and most of them to a side.
     """
 
-    shift: float = 0.035
+    shift: tuple[float, float] = (0.02, 0.07)
     light: float = 0.08
     cover: float = 0.1
+    coarse: float = 0.35
+    coarse_sides: tuple[int, int] = (16, 48)
 
     def __call__(self, picture: Pixels, box: NDArray[np.float32], size: int, rng: np.random.Generator) -> Pixels:
         """See `FaceAugmentation`."""
         sides = np.tile(box[2:] - box[:2], 2)
-        left, top, right, bottom = box + sides * self.shift * rng.standard_normal(4).clip(-2.5, 2.5)
-        along_x, along_y = size / (right - left), size / (bottom - top)
+        error = rng.uniform(*self.shift) * rng.standard_normal(4).clip(-2.5, 2.5)
+        left, top, right, bottom = box + sides * error
+        coarse = rng.random() < self.coarse
+        side = min(size, round(math.exp(rng.uniform(*np.log(self.coarse_sides))))) if coarse else size
+        along_x, along_y = side / (right - left), side / (bottom - top)
         matrix = np.array([[along_x, 0, -left * along_x], [0, along_y, -top * along_y]])
         if rng.random() < 0.5:
-            matrix[0] = -along_x, 0, size + left * along_x
-        face = _lit(_warped(picture, matrix, size, None), self.light, rng)
+            matrix[0] = -along_x, 0, side + left * along_x
+        face = _warped(picture, matrix, side, None)
+        if side < size:
+            face = np.asarray(cv2.resize(face, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+        face = _lit(face, self.light, rng)
         if rng.random() < self.cover:
             width, height = rng.integers(size // 8, size // 3, 2)
             x, y = rng.integers(0, (size - width, size - height))

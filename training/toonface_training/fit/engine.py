@@ -29,6 +29,7 @@ class Recipe:
             decay is no more than (1 + n) / (10 + n). None for no average.
         amp: mixed precision: `off`, `O1` (operators that allow it) or `O2` (the network).
         scale: ArcFace's s.
+        compiled: fuse operations with `torch.compile`, for the engine `torch` alone.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Recipe:
     ema_decay: float | None = None
     amp: Literal["off", "O1", "O2"] = "off"
     scale: float = 64.0
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class PaddleEngine:
         import paddle
         from paddle.base.unique_name import UniqueNameGenerator
 
+        if recipe.compiled:
+            raise ConfigError("Train.compile is true, but only Train.engine torch compiles; turn it off")
         self._recipe = recipe
         paddle.set_device(recipe.device)
         # Paddle numbers parameters and the optimizer's state as they are made; of our own, the numbers begin anew.

@@ -102,6 +102,7 @@ class Train(_Section):
         clip_norm: see `Recipe`.
         ema_decay: see `Recipe`.
         amp: see `Recipe`.
+        compile: see `compiled` of `Recipe`.
         augmentation: `drawings` suits them; `plain` only mirrors.
         image_size: side of training pictures in pixels; null is PaddleX's.
         first_image_size: another one at which the run begins, since small pictures are learned from faster.
@@ -128,6 +129,7 @@ class Train(_Section):
     ema_decay: Annotated[float | None, Field(gt=0, lt=1)] = None
     # YAML reads a bare `off` as false.
     amp: Annotated[Literal["off", "O1", "O2"], BeforeValidator(lambda value: value or "off")] = "off"
+    compile: bool = False
     augmentation: Literal["plain", "drawings"] = "plain"
     first_image_size: OptionalCount = None
     first_share: Share = 0.5

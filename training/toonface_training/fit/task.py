@@ -134,5 +134,6 @@ def _recipe(settings: Settings, device: str, num_classes: int, **more: float) ->
         clip_norm=train.clip_norm,
         ema_decay=train.ema_decay,
         amp=train.amp,
+        compiled=train.compile,
         **more,
     )

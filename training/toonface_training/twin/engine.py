@@ -25,12 +25,11 @@ class TorchEngine:
     `torch.set_num_threads` says.
     """
 
-    def __init__(self, recipe: Recipe, *, compiled: bool = False) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         """An engine without a state.
 
         Args:
-            recipe: of the training; `device` must be `cpu`.
-            compiled: fuse operations with `torch.compile`, which needs a C++ compiler, and takes a minute or two for
+            recipe: of the training; `device` must be `cpu`. To be compiled needs a C++ compiler, and takes a minute for
                 each size of picture.
         """
         if recipe.model not in NETWORKS:
@@ -50,7 +49,9 @@ class TorchEngine:
             else ArcFace(network, spec.dimension, recipe.num_classes, recipe.scale)
         )
         self._learner.to(memory_format=torch.channels_last)
-        self._forward: Callable[[torch.Tensor], Any] = torch.compile(network) if compiled else network
+        self._forward: Callable[[torch.Tensor], Any] = (
+            torch.compile(network, dynamic=False) if recipe.compiled else network
+        )
         self._optimizer = _optimizer(recipe, self._learner)
         self._average: dict[str, torch.Tensor] = {}
 
