@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from toonface_benchmarks.engines import EngineSpec
+from toonface_benchmarks.export_forms import Backend, common_graph, engine_spec, form_of, paddle_spec
 from toonface_benchmarks.random_models import write_random_model
 from toonface_benchmarks.speeds import Speed, take_turns
 from toonface_export.bounds import BOUNDS, misses
 from toonface_export.families import DETECTORS, EMBEDDERS
-from toonface_export.forms import Form, Wanted, choose_form
-from toonface_export.networks import Evidence, ExportedDetector, ExportedEmbedder, export_detector, export_embedder
-from toonface_export.pictures import face_crops, face_scenes
-from toonface_export.pipeline import Module
-from toonface_export.references import Reference
+from toonface_export.forms import Form
 from toonface_export.runners import openvino_precisions
-from toonface_export.serving import Serving
 from toonface_export.triton_config import Computed
 
 MODELS = (*DETECTORS, *EMBEDDERS)
 
-_Backend = Literal["openvino", "onnxruntime"]
-_FORMS: tuple[tuple[_Backend, Computed], ...] = (
+_FORMS: tuple[tuple[Backend, Computed], ...] = (
     ("onnxruntime", "f32"),
     ("openvino", "f32"),
     ("openvino", "bf16"),
     ("openvino", "int8"),
 )
-# Every form is measured, and the bounds are looked at afterwards.
-_NO_BOUNDS = {precision: dict.fromkeys(limits, math.inf) for precision, limits in BOUNDS.items()}
-# Paddle looks at a picture once, so the BlazeFaces do here too.
-_PYRAMID_LEVELS = 1
-_CALIBRATION = 32
 
 
 @dataclass(frozen=True)
@@ -126,18 +112,18 @@ class _Job:
 def _measure_model(job: _Job) -> list[Row]:
     job.tell("convert, and ask Paddle for its answers")
     started = time.perf_counter()
-    exported = _export(job.model, job.folder)
+    exported = common_graph(job.model, job.folder)
     shared = time.perf_counter() - started
-    forms: dict[tuple[_Backend, Computed], tuple[Form, float]] = {}
+    forms: dict[tuple[Backend, Computed], tuple[Form, float]] = {}
     for kind, precision in _FORMS:
         if precision == "bf16" and "BF16" not in openvino_precisions():
             continue
         job.tell(f"{kind} in {precision}")
         started = time.perf_counter()
-        forms[kind, precision] = (_form(exported, kind, precision), shared + time.perf_counter() - started)
-    specs = [_paddle_spec(exported, job.threads)]
-    for (kind, precision), (form, _) in forms.items():
-        specs.append(_form_spec(form, exported.reference, kind, precision, job))
+        forms[kind, precision] = (form_of(exported, kind, precision), shared + time.perf_counter() - started)
+    specs = [paddle_spec(exported, job.threads)]
+    for (kind, _), (form, _) in forms.items():
+        specs.append(engine_spec(form, exported.reference, kind, job.scratch, job.threads))
     paddle, *speeds = take_turns(specs, job.rounds, job.seconds, job.tell)
     size = sum(path.stat().st_size for path in (exported.source.program, exported.source.parameters)) / 1e6
     rows = [Row(job.model, job.trained, "paddle", "f32", size, None, None, {}, (), paddle)]
@@ -158,48 +144,3 @@ def _measure_model(job: _Job) -> list[Row]:
             )
         )
     return rows
-
-
-def _export(model: str, folder: Path) -> ExportedDetector | ExportedEmbedder:
-    """The graph that all forms have in common, and Paddle's answers."""
-    serving = Serving(backend="onnxruntime", precision="f32", pyramid_levels=_PYRAMID_LEVELS)
-    module, evidence = Module(model_name=model, model_dir=folder), Evidence(bounds=_NO_BOUNDS)
-    if model in DETECTORS:
-        return export_detector(module, serving, lambda step: None, evidence)
-    return export_embedder(module, serving, lambda step: None, evidence)
-
-
-def _form(exported: ExportedDetector | ExportedEmbedder, kind: _Backend, precision: Computed) -> Form:
-    seen, height, width = exported.reference.pictures.shape[:3]
-    count = seen + _CALIBRATION
-    drawn = face_scenes(count, height, width) if isinstance(exported, ExportedDetector) else face_crops(count)
-    wanted = Wanted(
-        target="cpu",
-        backend=kind,
-        precision=precision,
-        fall_back=False,
-        bounds=_NO_BOUNDS,
-        calibration=drawn[seen:],  # others than those that are compared
-    )
-    return choose_form(exported.source.name, exported.form.graph, exported.reference, wanted, lambda step: None)
-
-
-def _paddle_spec(exported: ExportedDetector | ExportedEmbedder, threads: int) -> EngineSpec:
-    """Paddle's program with its own preprocessing done beforehand, and its NMS in it."""
-    picture = exported.reference.pictures[:1]
-    [image] = exported.normalisation.apply(picture)
-    rows = {"x": image, "image": image}
-    rows["im_shape"] = np.array(image.shape[1:], np.float32)
-    rows["scale_factor"] = np.ones(2, np.float32)
-    return EngineSpec("paddle", exported.source.program, "f32", threads, rows)
-
-
-def _form_spec(form: Form, reference: Reference, kind: _Backend, precision: Computed, job: _Job) -> EngineSpec:
-    place = job.scratch / f"{kind}-{precision}"
-    place.mkdir()
-    for name, content in form.files.items():
-        (place / name).write_bytes(content)
-    [file] = [path for path in place.iterdir() if path.suffix in (".onnx", ".xml")]
-    [name] = [value.name for value in form.graph.graph.input]
-    # INT8 is in the file; what stays in floating point computes in F32, as it is served.
-    return EngineSpec(kind, file, "bf16" if precision == "bf16" else "f32", job.threads, {name: reference.pictures[0]})

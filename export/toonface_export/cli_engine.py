@@ -12,7 +12,7 @@ from toonface_export.engines import rebuild
 
 
 @click.command()
-@click.argument("repository", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--bound",
     multiple=True,
@@ -20,18 +20,18 @@ from toonface_export.engines import rebuild
     help=f"Tighten a bound of parity; may be given several times. Figures: {', '.join(MEANINGS)}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, and nothing else, on standard output.")
-def engine(repository: Path, bound: tuple[str, ...], as_json: bool) -> None:
-    """Build a repository's TensorRT engines, on the GPU that serves them.
+def engine(folder: Path, bound: tuple[str, ...], as_json: bool) -> None:
+    """Build the TensorRT engines of an export, on the GPU that serves them.
 
-    REPOSITORY was written by `toonface export PIPELINE --target gpu`, on any machine. Run this in the container that
-    serves, on its GPU: an engine runs with the TensorRT version and on the GPU that built it. Each engine is held
-    against Paddle's answers, which travelled in the repository; Paddle itself is not needed. The repository stays as it
-    was until the new engines are complete.
+    FOLDER is a repository that `toonface export PIPELINE --target gpu` wrote, or a model of `toonface export model`, on
+    any machine. Run this in the container that serves, on its GPU: an engine runs with the TensorRT version and on the
+    GPU that built it. Each engine is held against Paddle's answers, which travelled in the folder; Paddle itself is not
+    needed. The folder stays as it was until the new engines are complete.
 
     \b
     Example:
       toonface export engine build/repository
     """
     with narrated() as progress:
-        manifest = rebuild(repository, progress, tightened(BOUNDS, bound))
-    finish(manifest, repository, as_json)
+        manifest = rebuild(folder, progress, tightened(BOUNDS, bound))
+    finish(manifest, folder, as_json)

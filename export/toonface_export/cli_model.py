@@ -28,6 +28,7 @@ _DEFAULTS = RecognitionOptions()
     help="A name counts from it on: which decisions are compared.",
 )  # fmt: skip
 @serving_options
+@click.option("--engine-later", is_flag=True, help="Leave TensorRT's engine to `toonface export engine`.")
 @click.option("--force", is_flag=True, help="Replace the output folder even if it holds something else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, and nothing else, on standard output.")
 def model(
@@ -36,6 +37,7 @@ def model(
     det_threshold: float,
     rec_threshold: float,
     bound: tuple[str, ...],
+    engine_later: bool,
     force: bool,
     as_json: bool,
     **serving: Any,
@@ -44,18 +46,28 @@ def model(
 
     FOLDER is what PaddleX wrote: inference.json, inference.pdiparams and inference.yml of a detector or an embedder.
     The output folder holds config.pbtxt, the model's file and its manifest, model.json, and is named as the model will
-    be. An engine of TensorRT is not built here; what it is made from is.
+    be.
 
     \b
-    Example:
+    Examples:
       toonface export model models/MobileFaceNet --output build/models/my_embedder
+      toonface export model models/MobileFaceNet --target gpu --output build/models/my_embedder
     """
     options = RecognitionOptions(det_threshold=det_threshold, rec_threshold=rec_threshold)
     with narrated() as progress:
         settings = Serving().changed(**serving)
         manifest = export_model(
-            folder, output, settings, options, progress, bounds=tightened(BOUNDS, bound), force=force
+            folder,
+            output,
+            settings,
+            options,
+            progress,
+            bounds=tightened(BOUNDS, bound),
+            force=force,
+            engine_later=engine_later,
         )
         for note in manifest["notes"]:
             progress.note(note)
+        if manifest.get("engine", manifest) is None:
+            progress.note(f"the engine is yet to be built, where it serves: toonface export engine {output}")
     finish(manifest, output, as_json)

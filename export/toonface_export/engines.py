@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +17,18 @@ from toonface_export.bounds import BOUNDS, Bounds, misses
 from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json, with_files, write_json
 from toonface_export.engine import EngineBuilder, EngineSettings
 from toonface_export.engine_inspection import built_types, check_built, load_engine
-from toonface_export.figures import Answers, DetectorJudge, EmbedderJudge, Judge, figures_as_json
-from toonface_export.gpu import Gpu, find_gpu
+from toonface_export.figures import Answers, figures_as_json
+from toonface_export.gpu import Gpu, require_gpu
+from toonface_export.judges import DetectorJudge, EmbedderJudge, Judge
 from toonface_export.output import assembled
 from toonface_export.references import Reference, load_reference
 from toonface_export.triton_config import ENGINE_FILENAME
 
-# Beside the version's folder, where Triton does not look: what an engine is built from, and what it is held against.
 Progress = Callable[[str], None]
+# Beside the version's folder, where Triton does not look: what an engine is built from, and what it is held against.
 SOURCE_GRAPH = "source.onnx"
 REFERENCE = "reference.npz"
 _NETWORKS = {"detector": FACE_DETECTION, "recogniser": FACE_EMBEDDING}
-
-
-def require_gpu(instead: str) -> tuple[Any, Gpu]:
-    """TensorRT's module, and the GPU that is here.
-
-    Args:
-        instead: what to do where they are missing, for the message.
-
-    Raises:
-        ExportError: one of them is missing.
-    """
-    try:
-        trt = import_module("tensorrt")
-    except ImportError as error:
-        raise ExportError(f"TensorRT's Python package is not installed (pip install tensorrt). {instead}") from error
-    gpu = find_gpu()
-    if gpu is None:
-        raise ExportError(f"there is no NVIDIA GPU here, and an engine is built on the GPU that serves it. {instead}")
-    return trt, gpu
 
 
 def build_engines(repository: Path, trt: Any, gpu: Gpu, progress: Progress, bounds: Bounds = BOUNDS) -> None:
@@ -63,40 +44,61 @@ def build_engines(repository: Path, trt: Any, gpu: Gpu, progress: Progress, boun
     Raises:
         ExportError: an engine cannot be built, is not what was asked for, or misses its parity bound.
     """
-    builder = EngineBuilder(trt)
-    found = False
-    for path in sorted(repository.glob(f"*/{MODEL_MANIFEST}")):
-        manifest = read_json(path)
-        if manifest["backend"] == "tensorrt":
-            found = True
-            write_json(path, {**manifest, "engine": _build(path.parent, manifest, builder, trt, gpu, progress, bounds)})
-    if not found:
-        raise ExportError(f"{repository} has no model for TensorRT; export it with --target gpu")
+    manifests = {path.parent: read_json(path) for path in sorted(repository.glob(f"*/{MODEL_MANIFEST}"))}
+    models = [folder for folder, manifest in manifests.items() if manifest["backend"] == "tensorrt"]
+    if not models:
+        raise _no_model(repository)
+    for folder in models:
+        build_engine(folder, trt, gpu, progress, bounds)
 
 
-def rebuild(repository: Path, progress: Progress, bounds: Bounds = BOUNDS) -> dict[str, Any]:
-    """Build the engines of an exported repository anew, for the GPU and with the TensorRT that are here.
+def build_engine(folder: Path, trt: Any, gpu: Gpu, progress: Progress, bounds: Bounds = BOUNDS) -> dict[str, Any]:
+    """Build the engine of one model, into its folder, from which nothing serves yet.
+
+    Returns:
+        The model's new manifest, as it was written.
+
+    Raises:
+        ExportError: as `build_engines` does.
+    """
+    manifest = read_json(folder / MODEL_MANIFEST)
+    if manifest["backend"] != "tensorrt":
+        raise _no_model(folder)
+    manifest["engine"] = _build(folder, manifest, EngineBuilder(trt), trt, gpu, progress, bounds)
+    write_json(folder / MODEL_MANIFEST, manifest)
+    return manifest
+
+
+def rebuild(folder: Path, progress: Progress, bounds: Bounds = BOUNDS) -> dict[str, Any]:
+    """Build the engines of an export anew, for the GPU and with the TensorRT that are here.
 
     Args:
-        repository: its folder.
+        folder: an exported repository, or one exported model by itself.
         progress: is told of each step.
         bounds: of parity.
 
     Returns:
-        The repository's new manifest.
+        The new manifest of the repository, or of the model.
 
     Raises:
-        ExportError: it is no repository, TensorRT or the GPU is missing, or an engine is refused; the repository then
-            stays as it was.
+        ExportError: it is neither, TensorRT or the GPU is missing, or an engine is refused; the folder then stays as it
+            was.
     """
-    repository = repository.resolve()
-    manifest = read_json(repository / MANIFEST)
+    folder = folder.resolve()
+    single = (folder / MODEL_MANIFEST).is_file()
+    manifest = read_json(folder / (MODEL_MANIFEST if single else MANIFEST))
+    if single and (folder.parent / MANIFEST).is_file():
+        raise ExportError(f"{folder} is a part of the repository {folder.parent}, whose manifest names it; name that")
+    if single and manifest["backend"] != "tensorrt":
+        raise _no_model(folder)
     trt, gpu = require_gpu(
-        f"Run `toonface export engine {repository}` in the container that serves, on its GPU; or export with "
+        f"Run `toonface export engine {folder}` in the container that serves, on its GPU; or export with "
         "--backend onnxruntime, which needs no engine"
     )
-    with assembled(repository, progress) as copy:
-        shutil.copytree(repository, copy, dirs_exist_ok=True)
+    with assembled(folder, progress) as copy:
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        if single:
+            return build_engine(copy, trt, gpu, progress, bounds)
         build_engines(copy, trt, gpu, progress, bounds)
         built = {name: read_json(copy / model / MODEL_MANIFEST) for name, model in _NETWORKS.items()}
         manifest = with_files(copy, {**manifest, **built, "engines": engine_records(copy)})
@@ -108,6 +110,10 @@ def engine_records(repository: Path) -> dict[str, Any]:
     """For each model of TensorRT what its engine was built with and for; None if it has not been built yet."""
     manifests = {path.parent.name: read_json(path) for path in sorted(repository.glob(f"*/{MODEL_MANIFEST}"))}
     return {name: manifest.get("engine") for name, manifest in manifests.items() if manifest["backend"] == "tensorrt"}
+
+
+def _no_model(folder: Path) -> ExportError:
+    return ExportError(f"{folder} has no model for TensorRT; export it with --target gpu")
 
 
 def _build(

@@ -1,8 +1,18 @@
-"""Which GPU is here, asked of NVIDIA's driver."""
+"""Which GPU is here, asked of NVIDIA's driver, and the TensorRT that builds for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from toonface_contract.errors import ExportError
+
+INSTEAD = (
+    "Write all but the engines here (add --engine-later), and run `toonface export engine` on the folder in the "
+    "container that serves, on its GPU; or add --backend onnxruntime, which needs no engine"
+)
+"""What to do where an export was to build engines, and there is no GPU."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +46,22 @@ def find_gpu() -> Gpu | None:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def require_gpu(instead: str) -> tuple[Any, Gpu]:
+    """TensorRT's module, and the GPU that is here.
+
+    Args:
+        instead: what to do where they are missing, for the message.
+
+    Raises:
+        ExportError: one of them is missing.
+    """
+    try:
+        trt = import_module("tensorrt")
+    except ImportError as error:
+        raise ExportError(f"TensorRT's Python package is not installed (pip install tensorrt). {instead}") from error
+    gpu = find_gpu()
+    if gpu is None:
+        raise ExportError(f"there is no NVIDIA GPU here, and an engine is built on the GPU that serves it. {instead}")
+    return trt, gpu

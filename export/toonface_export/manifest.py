@@ -17,7 +17,7 @@ from toonface_export.networks import ExportedDetector, ExportedEmbedder
 from toonface_export.pipeline import Pipeline
 from toonface_export.serving import Serving
 from toonface_export.stages import ModelConfig
-from toonface_export.triton_config import Ensemble
+from toonface_export.triton_ensemble import Ensemble
 
 # Whose versions decide what comes out of an export.
 _TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "openvino", "nncf")

@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toonface_contract.errors import ExportError
-from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
-from toonface_export.bounds import BOUNDS, Bounds
 from toonface_export.detector_graph import build_detector
 from toonface_export.embedder_graph import build_embedder
+from toonface_export.evidence import UNASKED, Evidence, FacesOf
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.fetch import official_model
-from toonface_export.figures import DetectorJudge, EmbedderJudge
 from toonface_export.forms import Form, Progress, Wanted, choose_form
+from toonface_export.judges import DetectorJudge, EmbedderJudge
 from toonface_export.nms import read_nms
 from toonface_export.onnx_graph import input_names, shape_of
 from toonface_export.paddle_model import PaddleModel, read_paddle_model
 from toonface_export.paddle_process import convert_to_onnx
-from toonface_export.pictures import face_crops, face_scenes
 from toonface_export.pipeline import Module
 from toonface_export.preprocessing import Normalisation, detector_preprocessing, embedder_normalisation
 from toonface_export.references import Reference, detector_answers, embedder_answers
-from toonface_export.samples import NamedFaces, Sample, as_faces
+from toonface_export.samples import as_faces
 from toonface_export.serving import Serving
 from toonface_export.top_k import keep_best
 from toonface_export.triton_config import Precision
-
-# How many pictures are drawn where the user gives none.
-_SCENES, _CROPS = 2, 16
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a network is judged by.
-
-    Attributes:
-        options: `det_threshold` and `rec_threshold` make decisions of answers.
-        bounds: see `toonface_export.bounds`.
-        pictures: the user's own, to compare on; None for drawn ones.
-        calibration: pictures for INT8.
-    """
-
-    options: RecognitionOptions = RecognitionOptions()
-    bounds: Bounds = field(default_factory=lambda: BOUNDS)
-    pictures: Sequence[Sample] | None = None
-    calibration: Sequence[Sample] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +75,7 @@ class ExportedEmbedder:
 
 
 def export_detector(
-    module: Module, serving: Serving, progress: Progress, evidence: Evidence = Evidence()
+    module: Module, serving: Serving, progress: Progress, evidence: Evidence = UNASKED
 ) -> ExportedDetector:
     """Export the detector that the pipeline file names.
 
@@ -119,15 +96,14 @@ def export_detector(
         graph = keep_best(graph, serving.candidates)
     progress(f"{source.name}: ask Paddle for its answers")
     placed = preprocessing.input
-    names, pictures = _scenes(evidence.pictures, placed)
+    names, pictures = evidence.scenes(placed)
     reference = Reference(
         names,
         pictures,
         detector_answers(source, pictures, preprocessing.normalisation, nms, levels),
         DetectorJudge(nms.parameters, nms.score_threshold, evidence.options.det_threshold),
     )
-    calibration = None if evidence.calibration is None else _placed(evidence.calibration, placed)
-    wanted = _wanted(serving, serving.detector_precision, evidence, calibration)
+    wanted = _wanted(serving, serving.detector_precision, evidence, evidence.calibration_scenes(placed))
     form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedDetector(
         source=source,
@@ -145,8 +121,8 @@ def export_embedder(
     module: Module,
     serving: Serving,
     progress: Progress,
-    evidence: Evidence = Evidence(),
-    faces_of: Callable[[Sequence[Sample]], NamedFaces] = as_faces,
+    evidence: Evidence = UNASKED,
+    faces_of: FacesOf = as_faces,
 ) -> ExportedEmbedder:
     """Export the embedder that the pipeline file names.
 
@@ -171,15 +147,14 @@ def export_embedder(
     if dimension < 1:
         raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.program}")
     progress(f"{source.name}: ask Paddle for its answers")
-    names, faces = _drawn_faces() if evidence.pictures is None else faces_of(evidence.pictures)
+    names, faces = evidence.faces(faces_of)
     reference = Reference(
         names,
         faces,
         embedder_answers(source, faces, normalisation, input_names(converted)[0]),
         EmbedderJudge(evidence.options.rec_threshold),
     )
-    calibration = None if evidence.calibration is None else faces_of(evidence.calibration)[1]
-    wanted = _wanted(serving, serving.embedder_precision, evidence, calibration)
+    wanted = _wanted(serving, serving.embedder_precision, evidence, evidence.calibration_faces(faces_of))
     form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedEmbedder(
         source=source, form=form, reference=reference, normalisation=normalisation, dimension=dimension
@@ -205,22 +180,6 @@ def _wanted(
         bounds=evidence.bounds,
         calibration=calibration,
     )
-
-
-def _drawn_faces() -> NamedFaces:
-    return tuple(f"drawn face {number}" for number in range(_CROPS)), face_crops(_CROPS)
-
-
-def _scenes(samples: Sequence[Sample] | None, placed: DetectorInput) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
-    """Names, and pictures as the detector gets them."""
-    if samples is None:
-        names = tuple(f"drawn picture {number}" for number in range(_SCENES))
-        return names, face_scenes(_SCENES, placed.height, placed.width)
-    return tuple(sample.name for sample in samples), _placed(samples, placed)
-
-
-def _placed(samples: Sequence[Sample], placed: DetectorInput) -> NDArray[np.uint8]:
-    return np.stack([placed.fit(sample.pixels) for sample in samples])
 
 
 def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> PaddleModel:

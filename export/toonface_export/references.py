@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from toonface_contract.errors import ExportError
 from toonface_ensemble.nms import select_faces
-from toonface_export.figures import Answers, Figures, Judge
+from toonface_export.figures import Answers, Figures
+from toonface_export.judges import Judge
 from toonface_export.nms import DetectorNms
 from toonface_export.paddle_model import PaddleModel
 from toonface_export.paddle_process import paddle_detections, paddle_outputs

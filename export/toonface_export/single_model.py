@@ -7,14 +7,17 @@ from typing import Any
 
 from toonface_contract.options import RecognitionOptions
 from toonface_export.bounds import BOUNDS, Bounds
+from toonface_export.engines import build_engine
+from toonface_export.evidence import gather_evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
 from toonface_export.forms import Progress
+from toonface_export.gpu import INSTEAD, require_gpu
+from toonface_export.network_folder import write_network
 from toonface_export.network_stages import NetworkConfig, face_detection, face_embedding
 from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
 from toonface_export.output import assembled, check_output
 from toonface_export.paddle_model import read_paddle_model
 from toonface_export.pipeline import Module
-from toonface_export.repository import gather_evidence, write_network
 from toonface_export.serving import Serving
 
 
@@ -27,6 +30,7 @@ def export_model(
     *,
     bounds: Bounds = BOUNDS,
     force: bool = False,
+    engine_later: bool = False,
 ) -> dict[str, Any]:
     """Export a detector or an embedder by itself.
 
@@ -38,15 +42,20 @@ def export_model(
         progress: is told of each step.
         bounds: of parity.
         force: replace `output` even if it is a folder of something else.
+        engine_later: leave a TensorRT engine to `toonface_export.engines.rebuild`.
 
     Returns:
         The manifest that was written to model.json.
 
     Raises:
-        ExportError: the model cannot be exported or misses its parity bound, or `output` is not to be replaced.
+        ExportError: the model cannot be exported or misses its parity bound, `output` is not to be replaced, or there
+            is no GPU for an engine.
         ConfigError: the user's pictures cannot be read.
     """
     check_output(output, force)
+    builds = serving.backend == "tensorrt" and not engine_later
+    if builds:
+        require_gpu(INSTEAD)
     target = output.resolve()
     name = read_paddle_model(folder, known=(*DETECTORS, *EMBEDDERS)).name
     module = Module(model_name=name, model_dir=folder)
@@ -61,4 +70,5 @@ def export_model(
         config = face_embedding(serving, network.form.precision, network.dimension, target.name)
     progress("write the model")
     with assembled(target, progress) as scratch:
-        return write_network(scratch, network, config, serving, bounds)
+        manifest = write_network(scratch, network, config, serving, bounds)
+        return build_engine(scratch, *require_gpu(INSTEAD), progress, bounds) if builds else manifest

@@ -12,7 +12,8 @@ from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
 from toonface_export.network_stages import NetworkConfig, edge_queue, face_detection, face_embedding, inner_queue
 from toonface_export.serving import Serving
-from toonface_export.triton_config import Ensemble, Precision, PythonStage, Step
+from toonface_export.triton_config import Precision, PythonStage
+from toonface_export.triton_ensemble import Ensemble, Step
 from toonface_export.triton_message import Tensor
 
 ModelConfig = PythonStage | NetworkConfig | Ensemble

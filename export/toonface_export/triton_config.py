@@ -1,4 +1,4 @@
-"""Triton's config.pbtxt, rendered from small descriptions of models.
+"""Triton's config.pbtxt, rendered from small descriptions of models that compute something.
 
 Parameter names are those of NVIDIA's native backends, so that one file serves them and the python-based backends of the
 same names.
@@ -15,7 +15,6 @@ from toonface_export.triton_message import (
     Message,
     Queue,
     Tensor,
-    map_fields,
     parameter_fields,
     render,
     tensor_fields,
@@ -176,52 +175,5 @@ class TensorRtModel(_Model):
             [
                 *self._common([("platform", "tensorrt_plan"), ("backend", "tensorrt")], profiles),
                 ("default_model_filename", ENGINE_FILENAME),
-            ]
-        )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One model's place in an ensemble.
-
-    Attributes:
-        model: its name.
-        inputs: the ensemble's tensor for each of the model's inputs.
-        outputs: the ensemble's tensor for each of the model's outputs; those left out are dropped.
-    """
-
-    model: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-
-    def message(self) -> Message:
-        """The step as a message."""
-        return [
-            ("model_name", self.model),
-            ("model_version", -1),
-            *map_fields("input_map", self.inputs),
-            *map_fields("output_map", self.outputs),
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ensemble:
-    """Models chained by Triton; requests to an ensemble are not batched as such, those to its steps are."""
-
-    name: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    steps: tuple[Step, ...]
-
-    def config(self) -> str:
-        """The text of config.pbtxt."""
-        return render(
-            [
-                ("name", self.name),
-                ("platform", "ensemble"),
-                ("max_batch_size", 0),
-                *tensor_fields("input", self.inputs),
-                *tensor_fields("output", self.outputs),
-                ("ensemble_scheduling", [("step", step.message()) for step in self.steps]),
             ]
         )

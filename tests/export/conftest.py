@@ -10,7 +10,8 @@ import pytest
 import yaml
 from export_helpers import MODELS, Exported
 
-from toonface_export.networks import Evidence, export_detector, export_embedder
+from toonface_export.evidence import Evidence
+from toonface_export.networks import export_detector, export_embedder
 from toonface_export.pipeline import Pipeline, read_pipeline
 from toonface_export.repository import write_repository
 

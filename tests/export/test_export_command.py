@@ -99,13 +99,50 @@ def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> 
     assert json.loads(_export("inspect", output, "--json").stdout) == manifest
     built = _export("engine", output)
     assert built.returncode == 1
-    assert "holds no toonface.json; name a folder that `toonface export` wrote" in built.stderr
+    assert f"{output} has no model for TensorRT; export it with --target gpu" in built.stderr
+    nothing = _export("engine", tmp_path)
+    assert nothing.returncode == 1
+    assert "holds no toonface.json; name a folder that `toonface export` wrote" in nothing.stderr
 
 
 def test_inspect_of_a_folder_of_something_else(tmp_path: Path) -> None:
     done = _export("inspect", tmp_path)
     assert done.returncode == 1
     assert f"{tmp_path} holds no toonface.json" in done.stderr
+
+
+def test_one_model_for_a_gpu_needs_one_too(tmp_path: Path) -> None:
+    done = _export("model", MODELS / "MobileFaceNet", "--target", "gpu", "--output", tmp_path / "embedder")
+    assert done.returncode == 1
+    assert "add --engine-later" in done.stderr
+    assert "--backend onnxruntime" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_model_waits_for_its_engine(tmp_path: Path) -> None:
+    output = tmp_path / "embedder"
+    options = ("--target", "gpu", "--engine-later", "--output", output, "--json")
+    done = _export("model", MODELS / "MobileFaceNet", *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)
+    assert (manifest["precision"], manifest["engine"]) == ("f16", None)
+    assert f"the engine is yet to be built, where it serves: toonface export engine {output}" in done.stderr
+    assert {path.name for path in output.iterdir()} == {
+        "1",
+        "config.pbtxt",
+        "model.json",
+        "source.onnx",
+        "reference.npz",
+    }
+    assert list((output / "1").iterdir()) == []
+    built = _export("engine", output)
+    assert built.returncode == 1
+    assert f"Run `toonface export engine {output}` in the container that serves" in built.stderr
+    assert json.loads((output / "model.json").read_text()) == manifest
+    (tmp_path / "toonface.json").write_text("{}")
+    part = _export("engine", output)
+    assert part.returncode == 1
+    assert f"{output} is a part of the repository {tmp_path}, whose manifest names it; name that" in part.stderr
 
 
 @pytest.mark.slow

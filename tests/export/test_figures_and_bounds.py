@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from toonface_contract.errors import ConfigError
 from toonface_ensemble.nms import NmsParameters
 from toonface_export.bounds import BOUNDS, MEANINGS, missed, misses, tightened
-from toonface_export.figures import Answers, DetectorJudge, EmbedderJudge, Figure, Figures
+from toonface_export.figures import Answers, Figure, Figures
+from toonface_export.judges import DetectorJudge, EmbedderJudge
 
 NMS = NmsParameters(iou_threshold=0.5, max_candidates=-1, max_faces=-1, normalized=True)
 JUDGE = DetectorJudge(NMS, score_threshold=0.1, det_threshold=0.6)

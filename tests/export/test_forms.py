@@ -15,10 +15,11 @@ from toonface_contract.errors import ExportError
 from toonface_export import forms
 from toonface_export.bounds import BOUNDS, missed, tightened
 from toonface_export.embedder_graph import build_embedder
-from toonface_export.figures import EmbedderJudge, Figure
+from toonface_export.figures import Figure
 from toonface_export.forms import Form, Wanted, choose_form
 from toonface_export.half import emulate_half, to_half
 from toonface_export.half_search import EDGES, half_graph
+from toonface_export.judges import EmbedderJudge
 from toonface_export.networks import with_note_of_no_faces
 from toonface_export.pictures import face_crops
 from toonface_export.preprocessing import Normalisation

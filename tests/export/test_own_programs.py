@@ -16,8 +16,9 @@ import pytest
 
 from toonface_contract.errors import ExportError
 from toonface_export.bounds import BOUNDS, scaled
+from toonface_export.evidence import Evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
-from toonface_export.networks import Evidence, ExportedDetector, export_detector, export_embedder
+from toonface_export.networks import ExportedDetector, export_detector, export_embedder
 from toonface_export.paddle_model import LEGACY_PROGRAM, PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.paddle_program import attributes
 from toonface_export.pictures import face_scenes

@@ -17,7 +17,9 @@ def write_inference(network: Any, name: str, folder: Path, *, labels: Sequence[s
 
     `network` is left as it is. The programs take batches of any size; a detector's ends in its NMS. In a process that
     was started with FLAGS_enable_pir_api=0 in its environment, Paddle writes the program in its older form,
-    `inference.pdmodel`; Paddle 3.2 can do so for the BlazeFaces and the embedders.
+    `inference.pdmodel`, of the BlazeFaces and the embedders. PP-YOLOE and PicoDet call `paddle.nn.functional.sigmoid`
+    and `paddle.multiply`, which Paddle 3.2 traces in its newer form alone: `tests/export/write_models.py` replaces the
+    two, and gets the older form of these as well.
 
     Args:
         network: a network that `toonface_training.networks.build` made.
