@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 from PIL import Image
 from scenes import DEMO, boxes, encode, labels, scene
-from tritonclient.grpc import InferenceServerClient
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
 
 from toonface_client import AsyncToonfaceClient, RecognitionResult, ToonfaceClient
 
@@ -161,7 +163,7 @@ def test_pictures_of_mixed_sizes_in_flight_at_once_get_their_own_answers(
 
 
 def test_requests_share_batches(client: ToonfaceClient, characters: str, server_address: str) -> None:
-    """Detection, embedding and search run fewer times than there are requests, when requests come at once."""
+    """Detection and search run fewer times than there are requests, when requests come at once."""
     before = batching_counts(server_address)
 
     async def together() -> None:
@@ -170,10 +172,26 @@ def test_requests_share_batches(client: ToonfaceClient, characters: str, server_
 
     asyncio.run(together())
     after = batching_counts(server_address)
-    for model in ("face_detection", "face_embedding", "gallery_search"):
+    for model in ("face_detection", "gallery_search"):
         requests, executions = np.subtract(after[model], before[model])
         assert requests >= 24  # the server's canary may come in between
         assert executions < requests, f"{model} ran {executions} times for {requests} requests"
+
+
+def test_faces_of_different_requests_share_batches(server_address: str) -> None:
+    """Sent straight to the embedder, since the detector is seldom so much faster that faces have to wait."""
+    before = batching_counts(server_address)["face_embedding"]
+    faces = np.random.default_rng(0).integers(0, 256, (24, 1, 112, 112, 3), np.uint8)
+    answers: SimpleQueue[InferenceServerException | None] = SimpleQueue()
+    with InferenceServerClient(server_address) as triton:
+        for face in faces:
+            tensor = InferInput("faces", face.shape, "UINT8")
+            tensor.set_data_from_numpy(face)
+            triton.async_infer("face_embedding", [tensor], lambda result, error: answers.put(error))
+        assert [answers.get(timeout=30) for _ in faces] == [None] * len(faces)
+    requests, executions = np.subtract(batching_counts(server_address)["face_embedding"], before)
+    assert requests >= len(faces)
+    assert executions < requests
 
 
 def batching_counts(address: str) -> dict[str, tuple[int, int]]:
