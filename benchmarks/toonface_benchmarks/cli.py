@@ -13,6 +13,7 @@ from rich.table import Table
 from toonface_benchmarks import ensemble, startup
 from toonface_benchmarks.cli_export import bench_export
 from toonface_benchmarks.cli_gallery import bench_gallery
+from toonface_benchmarks.compare_cli import bench_compare
 from toonface_benchmarks.sweep_cli import bench_sweep
 from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
@@ -137,7 +138,7 @@ def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds:
     _console.print(table)
 
 
-for command in (bench_export, bench_gallery, bench_sweep):
+for command in (bench_compare, bench_export, bench_gallery, bench_sweep):
     bench.add_command(command)
 
 

@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class LoadResult:
 
 
 def closed_loop(
-    call: Callable[[bytes], object], pictures: Sequence[bytes], *, concurrency: int, seconds: float
+    call: Callable[[_T], object], pictures: Sequence[_T], *, concurrency: int, seconds: float
 ) -> LoadResult:
     """Call `call` with the pictures in turn from `concurrency` threads until `seconds` have passed.
 

@@ -1,0 +1,123 @@
+"""toonface and PaddleX side by side: the same models, pictures, gallery and threads, in turns on one machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from toonface_benchmarks.common_ground import Ground
+from toonface_benchmarks.contenders import TOONFACE, Contender, started
+from toonface_benchmarks.load import LoadResult
+
+_T = TypeVar("_T")
+
+# Threads of some engines go on spinning for a while, and would be in the next one's way.
+_REST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """What `toonface bench compare` found. Runs and times are by contender, one for each round.
+
+    Attributes:
+        runs: by concurrency.
+        enrolments: seconds for the whole gallery.
+        faces: found in each picture.
+        enrolled: pictures of the gallery.
+    """
+
+    runs: Mapping[int, Mapping[str, Sequence[LoadResult]]]
+    enrolments: Mapping[str, Sequence[float]]
+    faces: Mapping[str, Sequence[int]]
+    enrolled: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: medians over the rounds, and how many times as fast as each of them toonface is."""
+        loads = [
+            {
+                "concurrency": concurrency,
+                "contender": name,
+                "per_second": statistics.median(run.throughput for run in results),
+                "p50_ms": 1000 * statistics.median(run.percentile(50) for run in results),
+                "p95_ms": 1000 * statistics.median(run.percentile(95) for run in results),
+                **times([run.throughput for run in runs[TOONFACE]], [run.throughput for run in results]),
+            }
+            for concurrency, runs in self.runs.items()
+            for name, results in runs.items()
+        ]
+        speeds = {name: [self.enrolled / taken for taken in seconds] for name, seconds in self.enrolments.items()}
+        enrolments = [
+            {"contender": name, "per_second": statistics.median(speed), **times(speeds[TOONFACE], speed)}
+            for name, speed in speeds.items()
+        ]
+        faces = {name: list(found) for name, found in self.faces.items()}
+        return {"loads": loads, "enrolments": enrolments, "faces": faces}
+
+
+def times(mine: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """The ratio of two speeds round by round: its median, and its smallest and largest."""
+    ratios = [fast / slow for fast, slow in zip(mine, theirs, strict=True)]
+    return {"toonface_times": statistics.median(ratios), "toonface_times_range": [min(ratios), max(ratios)]}
+
+
+def measure(
+    ground: Ground,
+    python: Path,
+    encoded: Sequence[bytes],
+    gallery_list: Path,
+    *,
+    concurrencies: Sequence[int],
+    rounds: int,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> CompareReport:
+    """Start all contenders, let them take turns, and stop them.
+
+    Args:
+        ground: what is served.
+        python: interpreter of PaddleX's environment.
+        encoded: pictures; each caller sends them in turn.
+        gallery_list: PaddleX list of the gallery to enrol and search.
+        concurrencies: numbers of callers.
+        rounds: turns of each contender at each concurrency.
+        seconds: of each turn.
+        tell: told what is going on.
+    """
+    with started(ground, python, ground.pictures(encoded), gallery_list, tell) as contenders:
+        tell("enrolment")
+        enrolments = turns(
+            {each.name: each.enrol for each in contenders if each.enrol is not None},
+            rounds,
+            tell,
+        )
+        faces = {each.name: each.count() for each in contenders}
+        runs = {}
+        for callers in concurrencies:
+            tell(f"{callers} callers: warming up")
+            for each in contenders:
+                each.load(callers, seconds / 2)
+            loads = {each.name: _loading(each, callers, seconds) for each in contenders}
+            runs[callers] = turns(loads, rounds, tell)
+    enrolled = sum(1 for line in gallery_list.read_text(encoding="utf-8").splitlines() if line.strip())
+    return CompareReport(runs, enrolments, faces, enrolled)
+
+
+def turns(works: Mapping[str, Callable[[], _T]], rounds: int, tell: Callable[[str], None]) -> dict[str, list[_T]]:
+    """The results of works that take turns, by name; who begins changes from round to round."""
+    results: dict[str, list[_T]] = {name: [] for name in works}
+    names = list(works)
+    for number in range(rounds):
+        tell(f"round {number + 1} of {rounds}")
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            results[name].append(works[name]())
+            time.sleep(_REST_SECONDS)
+    return results
+
+
+def _loading(contender: Contender, callers: int, seconds: float) -> Callable[[], LoadResult]:
+    return lambda: contender.load(callers, seconds)
