@@ -13,35 +13,21 @@ from rich.table import Table
 from toonface_benchmarks import ensemble, startup
 from toonface_benchmarks.cli_export import bench_export
 from toonface_benchmarks.cli_gallery import bench_gallery
+from toonface_benchmarks.cli_options import (
+    gallery_option,
+    json_option,
+    pictures_option,
+    read_pictures,
+    repository_option,
+)
 from toonface_benchmarks.compare_cli import bench_compare
+from toonface_benchmarks.load_cli import bench_overload, bench_soak
 from toonface_benchmarks.sweep_cli import bench_sweep
 from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
 
-_ROOT = Path(__file__).resolve().parents[2]
-
 _console = Console()
 _progress = Console(stderr=True, style="dim")
-
-_repository = click.option(
-    "--repository",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_ROOT / "build" / "repository",
-    help="Exported repository to serve.  [default: the demo's]",
-)
-_pictures = click.option(
-    "--pictures",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_ROOT / "demo" / "pictures",
-    help="Folder of pictures to send.  [default: the demo's]",
-)
-_gallery = click.option(
-    "--gallery-list",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=_ROOT / "demo" / "gallery" / "gallery.txt",
-    help="PaddleX list of the gallery to search.  [default: the demo's]",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
 @click.group()
@@ -50,13 +36,13 @@ def bench() -> None:
 
 
 @bench.command("ensemble")
-@_repository
-@_pictures
-@_gallery
+@repository_option
+@pictures_option
+@gallery_option
 @click.option("--concurrency", "concurrencies", type=click.IntRange(1), multiple=True, default=(1, 4, 8))
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each side, in turns.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of one run.")
-@_json
+@json_option
 def bench_ensemble(
     repository: Path,
     pictures: Path,
@@ -74,7 +60,7 @@ def bench_ensemble(
     """
     report = ensemble.measure(
         repository,
-        _read(pictures),
+        read_pictures(pictures),
         gallery_list,
         concurrencies=concurrencies,
         rounds=rounds,
@@ -115,16 +101,18 @@ def bench_ensemble(
 
 
 @bench.command("startup")
-@_repository
-@_pictures
-@_gallery
+@repository_option
+@pictures_option
+@gallery_option
 @click.option(
     "--seconds", type=float, default=20.0, show_default=True, help="Length of the load for the memory's peak."
 )
-@_json
+@json_option
 def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds: float, as_json: bool) -> None:
     """Time a server's start, its memory, and how long each stage is missed when its process is killed."""
-    report = startup.measure(repository, _read(pictures), gallery_list, seconds=seconds, progress=_progress.print)
+    report = startup.measure(
+        repository, read_pictures(pictures), gallery_list, seconds=seconds, progress=_progress.print
+    )
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
         return
@@ -138,22 +126,15 @@ def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds:
     _console.print(table)
 
 
-for command in (bench_compare, bench_export, bench_gallery, bench_sweep):
+for command in (bench_compare, bench_export, bench_gallery, bench_sweep, bench_soak, bench_overload):
     bench.add_command(command)
-
-
-def _read(folder: Path) -> list[bytes]:
-    pictures = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
-    if not pictures:
-        raise click.UsageError(f"{folder} has no pictures")
-    return pictures
 
 
 @bench.command("training")
 @click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps to time, after two.")
 @click.option("--plain-too", is_flag=True, help="Measure without the environment of `toonface train` as well.")
 @click.option("--model", "models", type=click.Choice(list(MODELS)), multiple=True, help="Only this one; repeatable.")
-@_json
+@json_option
 def bench_training(steps: int, plain_too: bool, models: tuple[str, ...], as_json: bool) -> None:
     """How fast does each network train on this machine's CPU?"""
     from toonface_benchmarks.training import measure

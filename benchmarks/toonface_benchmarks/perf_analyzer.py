@@ -50,7 +50,7 @@ class Measurement:
 
     Attributes:
         load: what was asked.
-        throughput: answered requests a second, each of `batch` rows.
+        throughput: answered rows a second; of a model that does not batch, requests.
         p50, p90, p95, p99: latency at the client.
         queue: waiting in the server, averaged; of an ensemble the sum over its stages.
         compute: in the models, averaged, likewise.

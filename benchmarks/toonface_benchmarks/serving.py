@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import psutil
 
 from toonface_contract.errors import ServerError
+from toonface_server.stages import stage_processes
 
 TOONFACE = Path(sys.executable).with_name("toonface")
 
@@ -40,6 +42,24 @@ class Served:
         parent = psutil.Process(self.process.pid)
         processes = [parent, *parent.children(recursive=True)]
         return sum(int(process.memory_full_info().pss) for process in processes)
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """The command's, tritonserver's and each stage's process by name; instances of a stage are numbered.
+
+        Raises:
+            ServerError: tritonserver has ended.
+        """
+        parent = psutil.Process(self.process.pid)
+        for triton in parent.children():
+            if triton.name().startswith("triton"):
+                break
+        else:
+            raise ServerError("tritonserver has ended")
+        found = {"toonface serve": parent, "tritonserver": triton}
+        stages = sorted(stage_processes(triton.pid), key=lambda each: (each.model, each.process.pid))
+        for model, instances in groupby(stages, key=lambda each: each.model):
+            found |= {f"{model} {number}": each.process for number, each in enumerate(instances, start=1)}
+        return found
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from toonface_benchmarks.cli_options import read_pictures
 from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.perf_analyzer import Load, PerfAnalyzer
@@ -133,9 +134,7 @@ def bench_sweep(
 def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
     """Encoded pictures, and what the report says of them."""
     if folder is not None:
-        encoded = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
-        if not encoded:
-            raise click.UsageError(f"{folder} has no pictures")
+        encoded = read_pictures(folder)
         return encoded, f"{len(encoded)} of {folder}"
     _progress.print("drawing the pictures")
     mix = list(picture_mix(count, _MIX_SEED))

@@ -59,7 +59,8 @@ def servers_needed(pictures_a_second: float, throughput: float) -> int:
 def _table(each: Sweep) -> list[str]:
     rows = f", {each.rows} rows a request" if each.rows > 1 else ""
     lines = [f"## {each.model}{rows}", ""]
-    lines += ["| load | requests/s | p50, ms | p90, ms | p95, ms | p99, ms | waiting, ms | in the models, ms |"]
+    unit = "rows/s" if each.rows > 1 else "requests/s"
+    lines += [f"| load | {unit} | p50, ms | p90, ms | p95, ms | p99, ms | waiting, ms | in the models, ms |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for measurement in each.measurements:
         figures = " | ".join(f"{getattr(measurement, name):.1f}" for name in _COLUMNS)

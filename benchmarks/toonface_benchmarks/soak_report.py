@@ -1,0 +1,72 @@
+"""The report of a soak: Markdown, a plot, and the figures as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toonface_benchmarks.process_memory import GROWTH_MB, GROWTH_SHARE
+from toonface_benchmarks.soak import SoakReport
+
+
+def write_report(report: SoakReport, folder: Path, *, about: Mapping[str, Any]) -> Path:
+    """Write `report.md`, `soak.png` and `soak.json` into `folder`, which exists; returns the path of `report.md`."""
+    document = {"about": dict(about), "soak": report.as_dict()}
+    (folder / "soak.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    _plot(report, folder / "soak.png")
+    path = folder / "report.md"
+    path.write_text("\n".join(_lines(report, about)), encoding="utf-8")
+    return path
+
+
+def _lines(report: SoakReport, about: Mapping[str, Any]) -> list[str]:
+    lines = ["# Soak", "", *(f"- {name}: {value}" for name, value in about.items())]
+    capacity = report.capacity_per_second
+    of_capacity = f", {report.rate / capacity:.0%} of the {capacity:.1f} that it can answer" if capacity else ""
+    lines += [f"- load: {report.rate:.1f} pictures a second{of_capacity}, for {report.seconds / 60:.1f} minutes", ""]
+    faults = report.faults()
+    lines += ["**Nothing failed, and no memory grew.**" if not faults else "**Faults:**", ""]
+    lines += [f"- {fault}" for fault in faults] + [""] * bool(faults)
+    lines += ["| what | |", "| --- | --- |"]
+    lines += [f"| requests | {report.requests} |", f"| answered | {report.answered} |"]
+    lines += [f"| gallery changes, failed ones | {report.written}, {sum(report.write_failed.values())} |"]
+    lines += [f"| p50, p95, p99 | {report.p50:.0f}, {report.p95:.0f}, {report.p99:.0f} ms |"]
+    busy = [window for window in report.windows if window.requests > window.failed]
+    worst = max(busy, key=lambda window: window.p95, default=None)
+    if worst is not None:
+        lines.append(f"| highest p95 of a window, at | {worst.p95:.0f} ms, {worst.begin:.0f} s |")
+    lines += ["", "| process | memory, MB | rise after the warm-up, MB | MB an hour | grows |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for each in report.growths:
+        figures = f"{each.median_mb:.0f} | {each.rise_mb:+.1f} | {each.mb_an_hour:+.1f}"
+        lines.append(f"| {each.process} | {figures} | {'yes' if each.grows else 'no'} |")
+    lines += [
+        "",
+        "A process grows if a straight line through its memory (PSS; Theil and Sen's) from a quarter of the run",
+    ]
+    lines += [f"run on rises by more than {GROWTH_MB:g} MB and by more than {GROWTH_SHARE:.0%} of its median.", ""]
+    return [*lines, "![Latency and memory over time](soak.png)", ""]
+
+
+def _plot(report: SoakReport, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 7), dpi=120, layout="constrained")
+    latency, memory = figure.subplots(2, 1, sharex=True)
+    begins = [window.begin / 60 for window in report.windows]
+    for name in ("p50", "p95", "p99"):
+        latency.plot(begins, [getattr(window, name) for window in report.windows], label=name)
+    failed = [window for window in report.windows if window.failed]
+    if failed:
+        marks = [window.begin / 60 for window in failed], [0] * len(failed)
+        latency.plot(*marks, "rx", label="requests failed")
+    latency.set(ylabel="latency, ms", ylim=(0, None))
+    latency.legend()
+    minutes = [seconds / 60 for seconds in report.memory.seconds]
+    for name, values in report.memory.megabytes.items():
+        memory.plot(minutes, values, label=name)
+    memory.set(xlabel="minutes", ylabel="memory (PSS), MB", ylim=(0, None))
+    memory.legend(fontsize="x-small", ncols=3)
+    figure.savefig(path)
