@@ -23,9 +23,10 @@ from toonface_gallery.store import GalleryStore
 PROBES: Final = 500
 _BATCH: Final = 1000  # faces that are enrolled together
 
-# Above this, k-means with a centroid for every 8 faces takes hours here: fewer rounds, or not at all.
+# Above these, k-means with a centroid for every 8 faces takes hours: one round instead, and then fewer lists too. What
+# a request costs is the reading, to which neither matters.
 _PADDLEX_TRAINED: Final = 20_000
-_PADDLEX_MOST: Final = 100_000
+_PADDLEX_LISTS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,24 @@ class SizeReport:
     Attributes:
         faces: in it.
         enrolled_per_second: ready vectors into the store, 1,000 at a time.
+        enrolled_per_cpu_second: the same by the time of the processor, which leaves out waiting for the disk.
         store_mb: size of the SQLite file.
         indices: what was measured, by the type that was asked for.
         recalls: of the searches with the planned parameters, by the same.
         sweep_recalls: of the sweeps.
-        reloading: PaddleX's way, and its recall; None where it was left out.
-        beside_writer: the automatic index, without and with a writer.
+        reloading: PaddleX's way, its recall, and its rounds of k-means; None where it was left out.
+        beside_writer: the automatic index, without and with a writer; None where it was left out.
     """
 
     faces: int
     enrolled_per_second: float
+    enrolled_per_cpu_second: float
     store_mb: float
     indices: dict[str, Built]
     recalls: dict[str, Recall]
     sweep_recalls: dict[str, list[Recall]]
     reloading: tuple[Reloading, Recall, int] | None
-    beside_writer: BesideWriter
+    beside_writer: BesideWriter | None
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, less the ids found."""
@@ -78,6 +81,8 @@ def measure(
     *,
     dimension: int,
     slow_most: int,
+    paddlex: bool,
+    writer: bool,
     progress: Callable[[str], None],
 ) -> list[SizeReport]:
     """Measure galleries of several sizes.
@@ -88,6 +93,8 @@ def measure(
         folder: for stores and indices, which are deleted afterwards.
         dimension: of the embeddings.
         slow_most: faces up to which HNSW indices are built.
+        paddlex: measure PaddleX's way too.
+        writer: measure searches beside a writer too.
         progress: told what is being done.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the server does, for the processes that measure
@@ -95,32 +102,41 @@ def measure(
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             fitting = [each for each in types if "HNSW" not in each or size <= slow_most]
-            reports.append(_measure_size(MadeUpFaces(size, dimension), fitting, Path(name), progress))
+            faces = MadeUpFaces(size, dimension)
+            reports.append(_measure_size(faces, fitting, Path(name), paddlex=paddlex, writer=writer, progress=progress))
     return reports
 
 
 def _measure_size(
-    faces: MadeUpFaces, types: Sequence[str], folder: Path, progress: Callable[[str], None]
+    faces: MadeUpFaces,
+    types: Sequence[str],
+    folder: Path,
+    *,
+    paddlex: bool,
+    writer: bool,
+    progress: Callable[[str], None],
 ) -> SizeReport:
     url = f"sqlite:///{folder}/gallery.sqlite3"
     progress(f"{faces.count:,} faces: enrolling")
-    enrolled_per_second = _enrol(url, faces)
+    per_second, per_cpu_second = _enrol(url, faces)
+    progress(f"  {per_second:,.0f} a second, {per_cpu_second:,.0f} a second of the processor")
     probes = faces.probes(PROBES)
     progress(f"{faces.count:,} faces: exact search")
     exact = nearest(faces, probes, K) + 1  # ids begin with 1
     indices: dict[str, Built] = {}
     for asked in types:
         progress(f"{faces.count:,} faces: {asked}")
-        indices[asked] = measure_index(url, None if asked == "auto" else asked, folder, probes, sweep=True)
-    reloading = _paddlex(faces, probes, exact, folder, progress) if faces.count <= _PADDLEX_MOST else None
-    progress(f"{faces.count:,} faces: searches beside a writer")
-    store = GalleryStore(url)
-    store.configure(GALLERY, IndexSettings())
-    store.close()
-    beside = apart(measure_beside_writer, url, folder, probes, rate=100.0, seconds=20.0)
+        built = measure_index(url, None if asked == "auto" else asked, folder, probes, sweep=True)
+        progress(
+            f"  {built.index}: recall@1 {_recall(built.searches, exact).at_1:.3f} in {built.searches.p50_ms:.2f} ms"
+        )
+        indices[asked] = built
+    reloading = _paddlex(faces, probes, exact, folder, progress) if paddlex else None
+    beside = _beside_writer(url, faces, probes, folder, progress) if writer else None
     return SizeReport(
         faces=faces.count,
-        enrolled_per_second=enrolled_per_second,
+        enrolled_per_second=per_second,
+        enrolled_per_cpu_second=per_cpu_second,
         store_mb=(folder / "gallery.sqlite3").stat().st_size / 1e6,
         indices=indices,
         recalls={asked: _recall(built.searches, exact) for asked, built in indices.items()},
@@ -130,20 +146,31 @@ def _measure_size(
     )
 
 
-def _enrol(url: str, faces: MadeUpFaces) -> float:
-    """Enrol all faces; returns how many a second, their making not counted."""
+def _beside_writer(
+    url: str, faces: MadeUpFaces, probes: NDArray[np.float32], folder: Path, progress: Callable[[str], None]
+) -> BesideWriter:
+    progress(f"{faces.count:,} faces: searches beside a writer")
+    store = GalleryStore(url)
+    store.configure(GALLERY, IndexSettings())
+    store.close()
+    return apart(measure_beside_writer, url, folder, probes, rate=100.0, seconds=20.0)
+
+
+def _enrol(url: str, faces: MadeUpFaces) -> tuple[float, float]:
+    """Enrol all faces; returns how many a second by the clock and of the processor, their making not counted."""
     store = GalleryStore(url)
     store.build(GALLERY, [], np.empty((0, faces.dimension), np.float32), EMBEDDER)
-    seconds = 0.0
+    seconds = cpu_seconds = 0.0
     for chunk in faces.chunks():
         embeddings = faces.embeddings(chunk)
         new = [NewFace(label=label) for label in faces.labels(chunk)]
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         for start in range(0, len(chunk), _BATCH):
             store.add(GALLERY, new[start : start + _BATCH], embeddings[start : start + _BATCH], EMBEDDER)
         seconds += time.perf_counter() - began
+        cpu_seconds += time.process_time() - cpu_began
     store.close()
-    return faces.count / seconds
+    return faces.count / seconds, faces.count / cpu_seconds
 
 
 def _paddlex(
@@ -157,7 +184,7 @@ def _paddlex(
     progress(f"{faces.count:,} faces: PaddleX's way, {rounds} rounds of k-means")
     path = folder / "vectors.npy"
     np.save(path, np.concatenate([faces.embeddings(chunk) for chunk in faces.chunks()]))
-    measured = apart(measure_reloading, path, folder, probes, rounds=rounds, requests=20)
+    measured = apart(measure_reloading, path, folder, probes, most_lists=_PADDLEX_LISTS, rounds=rounds, requests=20)
     return measured, _recall(measured.searches, exact - 1), rounds
 
 

@@ -43,12 +43,14 @@ class Searches:
         found: INT64 [N,5], ids.
         p50_ms: median of the time.
         p99_ms: 99th percentile.
+        cpu_ms: median of the processor's time, which other work on the machine hardly touches.
     """
 
     parameters: str
     found: NDArray[np.int64]
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,12 @@ class Built:
         index: its type, as it was planned.
         reason: why.
         build_seconds: from the store, saving included.
+        build_cpu_seconds: of the processor, all threads together.
         memory_mb: that of the process, less what it had before; mapped files count as far as they are in memory.
         anonymous_mb: the same without what is mapped from files, which the system may take back.
         file_mb: size of the saved index.
         start_seconds: from the saved index, in a fresh process, to the first search.
+        start_cpu_seconds: of the processor meanwhile.
         searches: with the parameters that were planned.
         sweep: with others.
         batch_per_second: faces in batches of 64, with one thread.
@@ -71,10 +75,12 @@ class Built:
     index: str
     reason: str
     build_seconds: float
+    build_cpu_seconds: float
     memory_mb: float
     anonymous_mb: float
     file_mb: float
     start_seconds: float
+    start_cpu_seconds: float
     searches: Searches
     sweep: list[Searches]
     batch_per_second: float
@@ -85,8 +91,8 @@ def measure_index(url: str, asked: str | None, folder: Path, probes: NDArray[np.
     store = GalleryStore(url)
     store.configure(GALLERY, IndexSettings(type=asked))
     store.close()
-    build_seconds = apart(_build, url, folder)
-    return apart(_start_and_search, url, folder, probes, build_seconds, sweep)
+    built = apart(_build, url, folder)
+    return apart(_start_and_search, url, folder, probes, built, sweep)
 
 
 def apart(call: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
@@ -95,24 +101,36 @@ def apart(call: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> 
         return pool.submit(call, *arguments, **options).result()
 
 
-def _build(url: str, folder: Path) -> float:
+class _Watch:
+    """Seconds since it was made: by the clock, and of the processor in this process."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+
+
+def _build(url: str, folder: Path) -> tuple[float, float]:
     builder, store = _builder(url, folder)
-    began = time.perf_counter()
+    watch = _Watch()
     with store.snapshot() as snapshot:
         (key,) = [key for key in snapshot.galleries() if key.name == GALLERY]
     builder.build(key, psutil.cpu_count() or 1)
-    return time.perf_counter() - began
+    return watch.read()
 
 
-def _start_and_search(url: str, folder: Path, probes: NDArray[np.float32], build_seconds: float, sweep: bool) -> Built:
+def _start_and_search(
+    url: str, folder: Path, probes: NDArray[np.float32], built: tuple[float, float], sweep: bool
+) -> Built:
     builder, store = _builder(url, folder)
     with store.snapshot() as snapshot:
         (key,) = [key for key in snapshot.galleries() if key.name == GALLERY]
     before = _memory()
-    began = time.perf_counter()
+    watch = _Watch()
     gallery = builder.load(key, 1)
     gallery.search(probes[:1], K)
-    start_seconds = time.perf_counter() - began
+    started = watch.read()
     searches = _search(gallery, probes, gallery.plan.parameters)
     memory = _memory()
     began = time.perf_counter()
@@ -122,11 +140,13 @@ def _start_and_search(url: str, folder: Path, probes: NDArray[np.float32], build
     return Built(
         index=gallery.plan.name,
         reason=gallery.plan.reason,
-        build_seconds=build_seconds,
+        build_seconds=built[0],
+        build_cpu_seconds=built[1],
         memory_mb=(memory[0] - before[0]) / 1e6,
         anonymous_mb=(memory[1] - before[1]) / 1e6,
         file_mb=SavedIndices(folder).path(key).stat().st_size / 1e6,
-        start_seconds=start_seconds,
+        start_seconds=started[0],
+        start_cpu_seconds=started[1],
         searches=searches,
         sweep=_sweep(gallery, probes) if sweep else [],
         batch_per_second=len(probes) / batch_seconds,
@@ -150,13 +170,14 @@ def _sweep(gallery: LoadedGallery, probes: NDArray[np.float32]) -> list[Searches
 
 
 def _search(gallery: LoadedGallery, probes: NDArray[np.float32], parameters: str) -> Searches:
-    times, found = [], []
+    times, cpu, found = [], [], []
     for row in range(len(probes)):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.thread_time()
         found.append(gallery.search(probes[row : row + 1], K).ids)
         times.append(time.perf_counter() - began)
+        cpu.append(time.thread_time() - cpu_began)
     p50, p99 = np.percentile(times, [50, 99]) * 1000
-    return Searches(parameters, np.concatenate(found), float(p50), float(p99))
+    return Searches(parameters, np.concatenate(found), float(p50), float(p99), float(np.median(cpu)) * 1000)
 
 
 def _memory() -> tuple[int, int]:
