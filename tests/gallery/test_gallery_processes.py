@@ -1,7 +1,8 @@
-"""Several processes at one store, some of them killed in mid-flight."""
+"""Several processes at one store, some of them killed in mid-flight; `TOONFACE_TEST_WRITERS` says how many."""
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -16,6 +17,8 @@ from gallery_writers import BATCH, hold_the_lock, open_store, processes, started
 from toonface_contract.errors import Unavailable
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
+
+MANY = int(os.environ.get("TOONFACE_TEST_WRITERS", "150"))
 
 
 def labels(store: GalleryStore, gallery: str) -> Counter[str]:
@@ -70,7 +73,7 @@ def test_a_killed_process_takes_its_lock_with_it(url: str, tmp_path: Path) -> No
     store.close()
 
 
-@pytest.mark.parametrize("rounds", [12, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [12, pytest.param(MANY, marks=pytest.mark.slow, id="many")])
 def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_half_done(
     url: str, tmp_path: Path, rounds: int
 ) -> None:
@@ -121,4 +124,5 @@ def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_not
             assert Counter(found.labels[0]) == people
         live.stop()
         store.close()
+    print(f"killed, and nothing was lost: {rounds} writers, {acknowledged} writes acknowledged")
     assert acknowledged > 0
