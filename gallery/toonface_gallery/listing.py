@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,22 @@ _CHECKED: Final = 8192
 
 # Labels that the figures name.
 _MOST: Final = 10
+
+
+class Selection(TypedDict, total=False):
+    """Which faces of a gallery a page has.
+
+    Attributes:
+        after_id: those with higher ids: 0, the default, for the first page, then the last answer's `next_after_id`.
+        limit: so many at most, 1 or more; 1,000 by default.
+        label: only those of this label.
+        ids: only these, of which those that are not there are left out.
+    """
+
+    after_id: int
+    limit: int
+    label: str | None
+    ids: Sequence[int] | None
 
 
 def galleries_info(connection: Connection, name: str | None = None) -> list[GalleryInfo]:
@@ -50,8 +66,8 @@ def page(
     connection: Connection,
     key: GalleryKey,
     *,
-    after_id: int,
-    limit: int,
+    after_id: int = 0,
+    limit: int = 1000,
     label: str | None = None,
     ids: Sequence[int] | None = None,
     embeddings: bool = False,
@@ -61,10 +77,10 @@ def page(
     Args:
         connection: with an open transaction.
         key: the gallery.
-        after_id: 0 for the first page, then the last answer's `next_after_id`.
-        limit: 1 or more.
-        label: only faces of this label.
-        ids: only these faces, of which those that are not there are left out.
+        after_id: see Selection; so are `limit`, `label` and `ids`.
+        limit: see there.
+        label: see there.
+        ids: see there.
         embeddings: whether to read them too.
 
     Returns:

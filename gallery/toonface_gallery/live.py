@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from toonface_contract.names import DEFAULT_GALLERY
 from toonface_contract.options import Group
 from toonface_gallery import refusals
 from toonface_gallery.builder import Builder
+from toonface_gallery.jobs import GalleryJobs
 from toonface_gallery.loaded import LoadedGallery, Matches
 from toonface_gallery.plan import memory_budget
 from toonface_gallery.rows import KEPT_CHANGES
@@ -40,11 +40,6 @@ _PATIENCE_SECONDS: Final = 5.0
 # whenever the server should be killed; and when it is stopped.
 _SAVE_AFTER: Final = KEPT_CHANGES // 2
 _SAVE_AT_STOP_AFTER: Final = 1000
-
-_RETRY_SECONDS: Final = 5.0
-
-# Of a thread that builds an index, so that searches and changes go first (setpriority(2); Linux has it per thread).
-_NICENESS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +121,10 @@ class LiveGalleries:
         self._sequence = 0
         self._looked = time.monotonic()
         self._changing = threading.RLock()
-        # By the ids of galleries: threads that make them, what those made, when they failed and why, how often one was
-        # made in another's place, and the change at which it was saved.
-        self._jobs: dict[int, threading.Thread] = {}
+        self._jobs = GalleryJobs(self._arrived, self._stopping)
+        # By the ids of galleries: those made aside, how often one was made in another's place, and the change at which
+        # it was saved.
         self._made: dict[int, LoadedGallery] = {}
-        self._failures: dict[int, tuple[float, Exception]] = {}
         self._rebuilds: dict[int, int] = {}
         self._saved_at: dict[int, int] = {}
         self._follower = threading.Thread(target=self._follow, name="gallery-follower", daemon=True)
@@ -143,12 +137,12 @@ class LiveGalleries:
         """
         self._store.ensure(DEFAULT_GALLERY, self._embedder, self._dimension)
         self._look()
-        for job in list(self._jobs.values()):
-            job.join()
-        for _, failure in self._failures.values():
+        self._jobs.join()
+        for failure in self._jobs.failures:
             raise failure
         if self._saved is not None:
             self._saved.keep_only({gallery.key.id for gallery in self._state.loaded.values()})
+        self._jobs.beside_searches = True
         self._follower.start()
 
     def stop(self) -> None:
@@ -156,8 +150,7 @@ class LiveGalleries:
         self._stopping.set()
         if self._follower.is_alive():
             self._follower.join()
-            for job in list(self._jobs.values()):
-                job.join(_PATIENCE_SECONDS)
+            self._jobs.join(_PATIENCE_SECONDS)
             with self._changing:
                 self._save_those_behind(_SAVE_AT_STOP_AFTER)
 
@@ -228,8 +221,7 @@ class LiveGalleries:
         if gallery not in existing:
             raise refusals.gallery_not_found(gallery, existing)
         self._look()
-        if (job := self._jobs.get(existing[gallery])) is not None:
-            job.join(_PATIENCE_SECONDS)
+        self._jobs.join_one(existing[gallery], _PATIENCE_SECONDS)
         found = self._known(gallery)
         if found is None:
             raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
@@ -313,41 +305,20 @@ class LiveGalleries:
         """Let galleries be made that are not loaded, or not up to date, or whose index does not fit any more."""
         for name, key in self._state.own.items():
             gallery = self._state.loaded.get(name)
-            failed_at, _ = self._failures.get(key.id, (-_RETRY_SECONDS, None))
-            if key.id in self._jobs or time.monotonic() - failed_at < _RETRY_SECONDS:
+            if self._jobs.busy(key):
                 continue
             if gallery is None or gallery.position != self._state.position:
-                self._begin(key, self._builder.load)
+                self._jobs.begin(key, self._builder.load)
             elif not self._builder.keeps(gallery):
-                self._begin(key, self._builder.build)
+                self._jobs.begin(key, self._builder.build)
 
-    def _begin(self, key: GalleryKey, make: Callable[[GalleryKey, int], LoadedGallery]) -> None:
-        job = threading.Thread(target=self._make, args=(key, make), name=f"gallery-{key.id}", daemon=True)
-        self._jobs[key.id] = job
-        job.start()
-
-    def _make(self, key: GalleryKey, make: Callable[[GalleryKey, int], LoadedGallery]) -> None:
-        """Make a gallery aside, and put it in place."""
-        threads = os.cpu_count() or 1
-        if self._follower.is_alive():  # there are searches, which go first
-            threads = max(1, threads // 2)
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        try:
-            gallery = make(key, threads)
-            with self._changing:
-                self._made[key.id] = gallery
-                self._saved_at[key.id] = gallery.position.sequence
-                self._rebuilds[key.id] = self._rebuilds.get(key.id, -1) + 1
-                self._catch_up()
-                self._failures.pop(key.id, None)
-        except Exception as error:  # whatever it is, it is tried again
-            if key.id not in self._failures and not self._stopping.is_set():
-                _LOG.error(
-                    "gallery %r cannot be loaded: %s", key.name, error, exc_info=not isinstance(error, Unavailable)
-                )
-            self._failures[key.id] = (time.monotonic(), error)
-        finally:
-            del self._jobs[key.id]
+    def _arrived(self, gallery: LoadedGallery) -> None:
+        """Put a gallery in place that was made aside."""
+        with self._changing:
+            self._made[gallery.key.id] = gallery
+            self._saved_at[gallery.key.id] = gallery.position.sequence
+            self._rebuilds[gallery.key.id] = self._rebuilds.get(gallery.key.id, -1) + 1
+            self._catch_up()
 
     def _save_those_behind(self, changes: int) -> None:
         for gallery in self._state.loaded.values():

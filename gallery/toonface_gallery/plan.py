@@ -14,7 +14,9 @@ import faiss
 
 from toonface_contract.admin import IndexSettings
 from toonface_contract.errors import InvalidRequest
-from toonface_gallery.faiss_index import FaissIndex, GpuIndex, gpu_is_there, kind_of
+from toonface_gallery.faiss_index import FaissIndex
+from toonface_gallery.faiss_kinds import kind_of
+from toonface_gallery.faiss_marked import GpuIndex, gpu_is_there
 from toonface_gallery.index import FaceIndex
 from toonface_gallery.two_stage import TwoStageIndex, VectorFile
 

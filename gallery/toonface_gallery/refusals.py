@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from toonface_contract.errors import InvalidRequest, NotFound
+
+# Missing ids or labels that an error names.
+_NAMED: Final = 10
 
 
 def gallery_not_found(name: str, existing: Iterable[str]) -> NotFound:
@@ -24,6 +28,17 @@ def embedder_mismatch(name: str, made_by: str, made_dimension: int, embedder: st
         f"anew (`toonface gallery re-embed {name}`), or serve the embedder that it was made with",
         code="embedder_mismatch",
     )
+
+
+def check_none_missing(gallery: str, missing: Sequence[str], done: str) -> None:
+    """Refuse a request that names ids or labels that the gallery does not have; `done` is what was not done with them.
+
+    Raises:
+        NotFound: some are missing.
+    """
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED))
+        raise NotFound(f"gallery {gallery!r} has no face with {named}; nothing was {done}")
 
 
 def _short(digest: str) -> str:

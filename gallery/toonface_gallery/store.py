@@ -1,38 +1,24 @@
-"""The durable store of enrolled faces: a SQL database, and the truth that every index follows."""
+"""The durable store of enrolled faces: a SQL database, and the truth that every index follows. Here are its writes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from toonface_contract.admin import (
-    Change,
-    FaceInfo,
-    Faces,
-    FaceUpdate,
-    GalleryInfo,
-    GalleryStats,
-    IndexSettings,
-    NewFace,
-    Verification,
-)
-from toonface_contract.errors import AlreadyExists, NotFound
-from toonface_gallery import listing, refusals, rows, saved_file
+from toonface_contract.admin import Change, FaceUpdate, IndexSettings, NewFace
+from toonface_contract.errors import AlreadyExists
+from toonface_gallery import refusals, rows
 from toonface_gallery.database import Database
-from toonface_gallery.schema import faces, galleries
+from toonface_gallery.reader import StoreReader
+from toonface_gallery.schema import faces
 from toonface_gallery.snapshot import GalleryKey, Snapshot
 
-# Missing ids or labels that an error names.
-_NAMED: Final = 10
 
-
-class GalleryStore:
+class GalleryStore(StoreReader):
     """Galleries, their faces, and the sequence of changes to them, in a SQL database.
 
     A write is one transaction: all of it happens or none, and when the method returns it is on disk. Several processes
@@ -58,7 +44,7 @@ class GalleryStore:
             ConfigError: the URL is wrong, or the store was written by a newer toonface.
             Unavailable: `store_unavailable`.
         """
-        self._database = Database(url, busy_timeout)
+        super().__init__(Database(url, busy_timeout))
 
     def close(self) -> None:
         """Close the idle connections to the database."""
@@ -168,7 +154,7 @@ class GalleryStore:
             if embeddings is not None:
                 _check_embedder(key, embedder or "", embeddings)
             found = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
-            _check_none_missing(gallery, [f"id {face}" for face in ids if face not in found], "updated")
+            refusals.check_none_missing(gallery, [f"id {face}" for face in ids if face not in found], "updated")
             rows.update_faces(connection, key, updates, embeddings)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
 
@@ -189,7 +175,7 @@ class GalleryStore:
             by_label = rows.select_faces(connection, key, faces.c.label, labels)
             missing = [f"id {face}" for face in sorted(set(ids) - found_ids)]
             missing += [f"label {label!r}" for label in sorted(set(labels) - {label for _, label in by_label})]
-            _check_none_missing(gallery, missing, "removed")
+            refusals.check_none_missing(gallery, missing, "removed")
             doomed = sorted(found_ids | {face for face, _ in by_label})
             rows.delete_faces(connection, key, doomed)
             return Change(ids=doomed, sequence=Snapshot(connection).sequence())
@@ -231,129 +217,6 @@ class GalleryStore:
             rows.rename(connection, key, name)
             return Change(ids=[], sequence=Snapshot(connection).sequence())
 
-    def galleries(self) -> list[GalleryInfo]:
-        """All galleries with their counts, in the order of their names."""
-        with self._database.reading() as connection:
-            return listing.galleries_info(connection)
-
-    def get(self, gallery: str, ids: Collection[int]) -> list[FaceInfo]:
-        """Faces of a gallery by id, in ascending order.
-
-        Raises:
-            NotFound: `gallery_not_found`; or `not_found`, with the ids that the gallery does not have.
-        """
-        with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            wanted = select(*listing.DESCRIPTION).where(faces.c.gallery_id == key.id).order_by(faces.c.id)
-            found = [
-                FaceInfo.model_validate(dict(row))
-                for some in rows.portions(sorted(set(ids)))
-                for row in connection.execute(wanted.where(faces.c.id.in_(some))).mappings()
-            ]
-        there = {face.id for face in found}
-        _check_none_missing(gallery, [f"id {face}" for face in sorted(set(ids) - there)], "read")
-        return found
-
-    def page(
-        self,
-        gallery: str,
-        *,
-        after_id: int = 0,
-        limit: int = 1000,
-        label: str | None = None,
-        ids: Sequence[int] | None = None,
-    ) -> Faces:
-        """Faces of a gallery with ids above `after_id`, at most `limit` of them, in the order of their ids.
-
-        Args:
-            gallery: its name.
-            after_id: 0 for the first page, then the last answer's `next_after_id`.
-            limit: 1 or more.
-            label: only faces of this label.
-            ids: only these faces, of which those that are not there are left out.
-
-        Raises:
-            NotFound: `gallery_not_found`.
-        """
-        with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            return listing.page(connection, key, after_id=after_id, limit=limit, label=label, ids=ids)[0]
-
-    def page_with_embeddings(
-        self,
-        gallery: str,
-        *,
-        after_id: int = 0,
-        limit: int = 1000,
-        label: str | None = None,
-        ids: Sequence[int] | None = None,
-    ) -> tuple[Faces, NDArray[np.float32]]:
-        """`page`, with the embeddings FP32 [N,D] of its N faces."""
-        with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            return listing.page(connection, key, after_id=after_id, limit=limit, label=label, ids=ids, embeddings=True)
-
-    def sequence(self) -> int:
-        """Number of the last change; 0 when nothing ever happened."""
-        with self._database.reading() as connection:
-            return Snapshot(connection).sequence()
-
-    def stats(self, gallery: str) -> GalleryStats:
-        """A gallery in figures.
-
-        Raises:
-            NotFound: `gallery_not_found`.
-        """
-        with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            (info,) = listing.galleries_info(connection, gallery)
-            return listing.stats(connection, key, info)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """One state of the store, for as long as the block lasts."""
-        with self._database.reading() as connection:
-            yield Snapshot(connection)
-
-    def verify(self) -> list[str]:
-        """What is wrong with the store; nothing when it is sound.
-
-        The database's own check, where it has one, and every face: its gallery must be there, and its embedding of the
-        gallery's dimension, finite and of unit length. Takes as long as reading everything.
-        """
-        found = self._database.damage()
-        with self._database.reading() as connection:
-            lost = select(func.count()).select_from(faces.outerjoin(galleries)).where(galleries.c.id.is_(None))
-            if strays := connection.execute(lost).scalar_one():
-                found.append(f"{strays} faces belong to no gallery")
-            for key in Snapshot(connection).galleries():
-                found += [f"gallery {key.name!r}, {problem}" for problem in listing.verify(connection, key).problems]
-        return found
-
-    def verify_page(self, gallery: str, *, after_id: int, limit: int, saved_in: Path | None = None) -> Verification:
-        """Look at the embeddings of at most `limit` faces of a gallery with ids above `after_id`.
-
-        Args:
-            gallery: its name.
-            after_id: 0 for the first page, then the last answer's `next_after_id`.
-            limit: 1 or more.
-            saved_in: folder of saved indices, for the first page to tell what the gallery's is worth.
-
-        Raises:
-            NotFound: `gallery_not_found`.
-        """
-        with self._database.reading() as connection:
-            key = rows.require(connection, gallery)
-            page = listing.verify(connection, key, after_id=after_id, limit=limit)
-            if after_id or saved_in is None:
-                return page
-            try:
-                found = saved_file.describe(saved_in, key, Snapshot(connection))
-            except saved_file.Damaged:
-                problem = "its saved index is damaged; the next start builds it anew, and the disk wants a look"
-                return page.model_copy(update={"saved_index": "damaged", "problems": [problem, *page.problems]})
-            return page.model_copy(update={"saved_index": found})
-
     @contextmanager
     def _writing(self, dry_run: bool = False) -> Iterator[Connection]:
         with self._database.writing() as connection:
@@ -367,9 +230,3 @@ def _check_embedder(key: GalleryKey, embedder: str, embeddings: NDArray[np.float
     dimension = embeddings.shape[1]
     if (key.embedder, key.dimension) != (embedder, dimension):
         raise refusals.embedder_mismatch(key.name, key.embedder, key.dimension, embedder, dimension)
-
-
-def _check_none_missing(gallery: str, missing: Sequence[str], done: str) -> None:
-    if missing:
-        named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" * (len(missing) > _NAMED))
-        raise NotFound(f"gallery {gallery!r} has no face with {named}; nothing was {done}")

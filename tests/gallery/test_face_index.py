@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from toonface_contract.admin import IndexSettings
-from toonface_gallery.faiss_index import FaissIndex, FlatIndex, MarkedIndex
+from toonface_gallery.faiss_in_place import FlatIndex
+from toonface_gallery.faiss_index import FaissIndex
+from toonface_gallery.faiss_marked import MarkedIndex
 from toonface_gallery.index import FaceIndex, deepen
 from toonface_gallery.plan import plan
 

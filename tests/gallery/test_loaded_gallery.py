@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from gallery_helpers import DIMENSION, EMBEDDER, basis
 
-from toonface_gallery.faiss_index import FlatIndex
+from toonface_gallery.faiss_in_place import FlatIndex
 from toonface_gallery.index import Encoded, FaceIndex
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import plan

@@ -1,0 +1,125 @@
+"""FAISS indices that only grow, where what is gone is marked: graphs, codes in blocks, and whatever is on a GPU."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Final
+
+import faiss as typed_faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from toonface_gallery.faiss_index import FaissIndex, ids_of
+from toonface_gallery.id_rows import IdTable
+from toonface_gallery.index import Encoded, Reader, Writer, deepen, read_array, write_array
+
+# Its type stubs leave out half of it.
+faiss: Any = typed_faiss
+
+# A marked index is built anew when this share of its vectors is gone, since searches go through those too.
+_WORN_SHARE: Final = 0.25
+
+# In place of the id of a row whose vector is gone.
+_GONE: Final = -2
+
+
+class MarkedIndex(FaissIndex):
+    """An index that can only grow: `HNSW32`, `PQ64x4fs`, and whatever lies on a GPU. What is gone is marked.
+
+    Searches go through what is marked and pass over it; once it is a quarter, the index is `worn`, to be built anew.
+    """
+
+    _deepest = sys.maxsize
+
+    def _take(self, owner: Any) -> None:
+        super()._take(owner)
+        # The id of each row, or _GONE, and the rows of the ids that are not.
+        self._ids = np.empty(0, np.int64)
+        self._rows = IdTable()
+
+    def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
+        """See FaceIndex."""
+        self._index.add(encoded.vectors)
+        self._rows.set(ids, np.arange(len(self._ids), len(self._ids) + len(ids), dtype=np.int32))
+        self._ids = np.concatenate([self._ids, ids])
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """See FaceIndex."""
+        self._ids[self._rows.get(ids)] = _GONE
+        self._rows.remove(ids)
+
+    def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """See FaceIndex."""
+
+        def look(probes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            scores, rows = FaissIndex.search(self, probes, count)
+            return scores, ids_of(rows, self._ids)
+
+        if len(self._rows) == len(self._ids):
+            return look(vectors, k)
+        return deepen(look, vectors, k, min(len(self._ids), self._deepest), lambda ids: ids >= 0)
+
+    def __len__(self) -> int:
+        """See FaceIndex."""
+        return len(self._rows)
+
+    @property
+    def worn(self) -> bool:
+        """See FaceIndex."""
+        return len(self._ids) - len(self._rows) > _WORN_SHARE * len(self._ids)
+
+    def save(self, out: Writer) -> None:
+        """See FaceIndex."""
+        super().save(out)
+        write_array(out, self._ids)
+
+    def restore(self, source: Reader) -> None:
+        """See FaceIndex."""
+        super().restore(source)
+        self._ids = read_array(source).copy()
+        there = np.flatnonzero(self._ids != _GONE)
+        self._rows.set(self._ids[there], there.astype(np.int32))
+
+
+class GpuIndex(MarkedIndex):
+    """An index on the first GPU. Those are not safe for several threads, not even to search, hence the lock.
+
+    They can neither remove nor be given a selection, so removals are marked. What is saved is a copy on the CPU.
+    """
+
+    _deepest = 2048  # GPU indices look at no more (faiss.GpuIndex, getMaxKSelection)
+
+    def __init__(self, factory: str, parameters: str, dimension: int, metric: str) -> None:
+        """See FaissIndex."""
+        self._resources = faiss.StandardGpuResources()
+        self._alone = threading.RLock()
+        super().__init__(factory, parameters, dimension, metric)
+
+    def _take(self, owner: Any) -> None:
+        super()._take(faiss.index_cpu_to_gpu(self._resources, 0, owner))
+
+    def tune(self, parameters: str) -> None:
+        """See FaissIndex."""
+        faiss.GpuParameterSpace().set_index_parameters(self._owner, parameters)
+
+    def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
+        """See FaceIndex."""
+        with self._alone:
+            super().add(ids, encoded)
+
+    def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """See FaceIndex."""
+        with self._alone:
+            return super().search(vectors, k)
+
+    def save(self, out: Writer) -> None:
+        """See FaceIndex."""
+        with self._alone:
+            faiss.write_index(faiss.index_gpu_to_cpu(self._owner), faiss.PyCallbackIOWriter(out.write))
+            write_array(out, self._ids)
+
+
+def gpu_is_there() -> bool:
+    """Whether this FAISS is built for GPUs, and there is one."""
+    return hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
