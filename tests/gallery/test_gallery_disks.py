@@ -7,15 +7,16 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
-from sqlalchemy import update
 
 from toonface_contract.admin import IndexSettings, NewFace
 from toonface_contract.errors import Unavailable
-from toonface_gallery import schema
+from toonface_gallery import rows
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -116,18 +117,29 @@ def test_a_full_disk_for_the_vectors_of_two_stages_is_waited_for(
         store.close()
 
 
-def test_nothing_goes_by_the_clock(store: GalleryStore) -> None:
-    """Faces from the future and the past, as after a clock was moved, are followed, paged and removed like others."""
-    ids = store.build("people", new_faces("Ada", "Grace", "Noor"), basis(0, 1, 2), EMBEDDER).ids
+def test_nothing_goes_by_the_clock(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock jumps ahead and back while faces are enrolled: they are followed, paged and removed like others."""
+    years = [2026]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(years[-1], 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(rows, "datetime", Clock)  # the only place of the gallery that asks for the time of day
+    store.ensure("people", EMBEDDER, DIMENSION)
     live = LiveGalleries(store, EMBEDDER, DIMENSION)
     live.start()
-    with store._database.writing() as connection:
-        for face, year in zip(ids, (2100, 1970, 2026), strict=True):
-            moved = store.get("people", [face])[0].created.replace(year=year)
-            connection.execute(update(schema.faces).where(schema.faces.c.id == face).values(created=moved))
-    last = store.add("people", new_faces("Mary"), basis(3), EMBEDDER)
-    wait_for(lambda: live.sequence >= last.sequence)
-    assert [face.id for face in store.page("people").faces] == [*ids, *last.ids]
+    ids: list[int] = []
+    for axis, (year, label) in enumerate([(2100, "Ada"), (1970, "Grace"), (2026, "Noor"), (1999, "Mary")]):
+        years.append(year)
+        change = store.add("people", new_faces(label), basis(axis), EMBEDDER)
+        ids += change.ids
+        wait_for(lambda change=change: live.sequence >= change.sequence)
+        assert live.search("people", basis(axis), 1).labels == [[label]]
+    assert ids == sorted(ids)
+    listed = [(face.id, face.created.year) for face in store.page("people").faces]
+    assert listed == list(zip(ids, years[1:], strict=True))
     last = store.remove("people", ids=ids[:2])
     wait_for(lambda: live.sequence >= last.sequence)
     assert sorted(live.search("people", basis(0), 9).labels[0]) == ["Mary", "Noor"]
