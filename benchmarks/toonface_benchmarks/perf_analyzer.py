@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ _WINDOWS = 3
 _TRIALS = 10
 _STABILITY_PERCENT = 999
 
+LoadKind: TypeAlias = Literal["concurrency", "rate"]
+
 
 @dataclass(frozen=True)
 class Load:
@@ -34,7 +36,7 @@ class Load:
         value: requests in flight, or requests a second.
     """
 
-    kind: Literal["concurrency", "rate"]
+    kind: LoadKind
     value: float
 
     def arguments(self) -> list[str]:

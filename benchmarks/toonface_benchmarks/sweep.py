@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toonface_benchmarks.budget_search import most_within
 from toonface_benchmarks.in_process import InProcess
-from toonface_benchmarks.perf_analyzer import Load, Measurement, PerfAnalyzer, write_inputs
+from toonface_benchmarks.perf_analyzer import Load, LoadKind, Measurement, PerfAnalyzer, write_inputs
 from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
 from toonface_contract.names import CROP_ALIGN, FACE_EMBEDDING, FACE_RECOGNITION, GALLERY_SEARCH, PREPROCESS
 
@@ -19,6 +21,15 @@ from toonface_contract.names import CROP_ALIGN, FACE_EMBEDDING, FACE_RECOGNITION
 FACES_A_REQUEST = 4
 # Pixels that the inputs of one stage may hold in all; perf_analyzer keeps them in memory several times over.
 _MOST_PIXELS = 40_000_000
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Loads of one kind that keep the 95th percentile of the latency within so many milliseconds."""
+
+    kind: LoadKind
+    p95_ms: float
+
 
 _Tensors = Mapping[str, NDArray[Any] | bytes]
 
@@ -52,7 +63,7 @@ class Sweep:
 def sweep(
     analyzer: PerfAnalyzer,
     pictures: Sequence[bytes],
-    loads: Sequence[Load],
+    loads: Sequence[Load] | Budget,
     folder: Path,
     *,
     seconds: float,
@@ -65,7 +76,7 @@ def sweep(
     Args:
         analyzer: pointed at a server.
         pictures: encoded; sent in turn.
-        loads: rising.
+        loads: rising; or a budget: the ensemble's highest load within it is looked for, and put on the stages as well.
         folder: where perf_analyzer's inputs and reports are kept.
         seconds: of each measurement.
         gallery: that is searched; it must exist on the server.
@@ -81,17 +92,37 @@ def sweep(
         rows = FACES_A_REQUEST if model in (FACE_EMBEDDING, GALLERY_SEARCH) else 1
         # Only what reads options needs the gallery; the networks' backends take no parameters.
         parameters = {"gallery": gallery} if model in (FACE_RECOGNITION, GALLERY_SEARCH) else {}
-        measurements, times = [], []
-        for load in loads:
-            progress(f"{model} at {load.kind} {load.value:g}")
-            before = read_statistics(analyzer.address)
-            measurements.append(
-                analyzer.measure(model, file, load, folder, seconds=seconds, batch=rows, parameters=parameters)
-            )
-            if model == FACE_RECOGNITION:
-                times.append(stage_times(before, read_statistics(analyzer.address)))
+        put = partial(analyzer.measure, model, file, folder=folder, seconds=seconds, batch=rows, parameters=parameters)
+        times: dict[Load, list[StageTime]] = {}
+        measure = partial(_measure, analyzer.address, model, put, times, progress)
+        if isinstance(loads, Budget):
+            measurements = most_within(measure, loads.kind, loads.p95_ms)
+        else:
+            measurements = [measure(load) for load in loads]
         file.unlink()  # tens of megabytes, and made anew from the pictures
-        yield Sweep(model, rows, measurements, times)
+        ensemble = model == FACE_RECOGNITION
+        found = Sweep(model, rows, measurements, [times[each.load] for each in measurements] if ensemble else [])
+        if isinstance(loads, Budget):
+            best = found.within(loads.p95_ms) or measurements[0]
+            loads = [best.load]
+        yield found
+
+
+def _measure(
+    address: str,
+    model: str,
+    put: Callable[[Load], Measurement],
+    times: dict[Load, list[StageTime]],
+    progress: Callable[[str], None],
+    load: Load,
+) -> Measurement:
+    """Put a load on a model; if it is the ensemble, note what a request spent in each stage."""
+    progress(f"{model} at {load.kind} {load.value:g}")
+    before = read_statistics(address)
+    found = put(load)
+    if model == FACE_RECOGNITION:
+        times[load] = stage_times(before, read_statistics(address))
+    return found
 
 
 def _stage_inputs(stages: InProcess, pictures: Sequence[bytes]) -> dict[str, list[_Tensors]]:

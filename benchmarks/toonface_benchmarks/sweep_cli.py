@@ -17,10 +17,10 @@ from rich.console import Console
 from toonface_benchmarks.cli_options import read_pictures
 from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.in_process import InProcess
-from toonface_benchmarks.perf_analyzer import Load, PerfAnalyzer
+from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
 from toonface_benchmarks.picture_mix import FACES, SIZES, picture_mix
 from toonface_benchmarks.serving import enrol, serving
-from toonface_benchmarks.sweep import sweep
+from toonface_benchmarks.sweep import Budget, sweep
 from toonface_benchmarks.sweep_report import write_report
 from toonface_contract.options import RecognitionOptions
 from toonface_server.cpus import usable_cpus
@@ -51,7 +51,19 @@ _progress = Console(stderr=True, style="dim")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), multiple=True, help="Requests a second instead.")
 @click.option("--seconds", type=float, default=9.0, show_default=True, help="Length of one measurement.")
 @click.option("--stages/--no-stages", default=True, show_default=True, help="Measure each stage by itself, too.")
-@click.option("--latency-budget", type=float, metavar="MS", help="Find the most load within it; add a capacity table.")
+@click.option(
+    "--latency-budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MS",
+    help="Find the most load whose p95 keeps within it, among those given or by a search; add a capacity table.",
+)
+@click.option(
+    "--search",
+    type=click.Choice(["concurrency", "rate"]),
+    default="concurrency",
+    show_default=True,
+    help="What --latency-budget varies where no load is given.",
+)
 @click.option(
     "--perf-analyzer",
     type=click.Path(path_type=Path),
@@ -76,6 +88,7 @@ def bench_sweep(
     seconds: float,
     stages: bool,
     latency_budget: float | None,
+    search: LoadKind,
     perf_analyzer: Path,
     output: Path,
     as_json: bool,
@@ -95,7 +108,9 @@ def bench_sweep(
         raise click.UsageError("--concurrency and --rate exclude each other: a load is one or the other")
     if gallery and not address:
         raise click.UsageError("--gallery names one of a running server: give its --address, too")
-    loads = [Load("rate", value) for value in sorted(rate)]
+    loads: list[Load] | Budget = [Load("rate", value) for value in sorted(rate)]
+    if latency_budget is not None and not (rate or concurrency):
+        loads = Budget(search, latency_budget)
     loads = loads or [Load("concurrency", value) for value in sorted(concurrency or (1, 2, 4, 8, 16))]
     output.mkdir(parents=True, exist_ok=True)
     encoded, kind = _pictures(pictures, count)
