@@ -22,6 +22,7 @@ from toonface_benchmarks.cli_options import (
 )
 from toonface_benchmarks.compare_cli import bench_compare
 from toonface_benchmarks.load_cli import bench_overload, bench_soak
+from toonface_benchmarks.parity_cli import bench_parity
 from toonface_benchmarks.sweep_cli import bench_sweep
 from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
@@ -126,7 +127,7 @@ def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds:
     _console.print(table)
 
 
-for command in (bench_compare, bench_export, bench_gallery, bench_sweep, bench_soak, bench_overload):
+for command in (bench_compare, bench_export, bench_gallery, bench_parity, bench_sweep, bench_soak, bench_overload):
     bench.add_command(command)
 
 

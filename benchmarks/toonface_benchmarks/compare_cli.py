@@ -1,4 +1,4 @@
-"""The commands `toonface bench compare` and `parity`."""
+"""The command `toonface bench compare`, and the options that it shares with `parity`."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 _progress = Console(stderr=True, style="dim")
 
-_pipeline = click.option(
+pipeline_option = click.option(
     "--pipeline",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=_ROOT / "models" / "face_recognition.yaml",
     help="Pipeline file whose models both sides run.  [default: the demo's]",
 )
-_pictures = click.option(
+pictures_option = click.option(
     "--pictures",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=_ROOT / "demo" / "pictures",
     help="Folder of pictures.  [default: the demo's]",
 )
-_gallery = click.option(
+gallery_option = click.option(
     "--gallery-list",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=_ROOT / "demo" / "gallery" / "gallery.txt",
     help="PaddleX list of the gallery to enrol and search.  [default: the demo's]",
 )
-_cache = click.option(
+cache_option = click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
     default=_ROOT / "build",
     help="Folder for PaddleX's environment, which is kept.  [default: build]",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
-_markdown = click.option(
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
+markdown_option = click.option(
     "--markdown",
     "markdown_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -54,12 +54,12 @@ _markdown = click.option(
 
 
 @click.command("compare")
-@_pipeline
+@pipeline_option
 @click.option("--default-pair", is_flag=True, help="PaddleX's default pair with random parameters, instead.")
 @click.option("--as-shipped", is_flag=True, help="Let BlazeFace keep its canvas and scales, which PaddleX has not.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
-@_pictures
-@_gallery
+@pictures_option
+@gallery_option
 @click.option(
     "--concurrency", "concurrencies", type=click.IntRange(1), multiple=True, default=(1, 8), show_default=True
 )
@@ -67,9 +67,9 @@ _markdown = click.option(
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns of each, at each concurrency."
 )
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of one turn.")
-@_cache
-@_markdown
-@_json
+@cache_option
+@markdown_option
+@json_option
 def bench_compare(
     pipeline: Path,
     default_pair: bool,
@@ -99,7 +99,7 @@ def bench_compare(
     try:
         from toonface_benchmarks import common_ground, compare, compare_report, paddlex_environment
     except ModuleNotFoundError as error:
-        raise _missing("compare", error) from error
+        raise missing("compare", error) from error
     from toonface_server.cpus import usable_cpus
 
     encoded = _read(pictures)
@@ -148,7 +148,8 @@ def _show(document: dict[str, Any], text: str, markdown_file: Path | None, as_js
         Console().print(Markdown(text))
 
 
-def _missing(command: str, error: ModuleNotFoundError) -> ConfigError:
+def missing(command: str, error: ModuleNotFoundError) -> ConfigError:
+    """What to say when a package of the extras is not installed."""
     return ConfigError(
         f"`toonface bench {command}` needs {error.name}, which is not installed: pip install "
         "'toonface[server,export,training]'"
