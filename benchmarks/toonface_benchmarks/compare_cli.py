@@ -1,4 +1,4 @@
-"""The command `toonface bench compare`, and the options that it shares with `parity`."""
+"""The command `toonface bench compare`, and what it shares with `parity`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
+from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option, read_pictures
 from toonface_contract.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -26,25 +27,12 @@ pipeline_option = click.option(
     default=_ROOT / "models" / "face_recognition.yaml",
     help="Pipeline file whose models both sides run.  [default: the demo's]",
 )
-pictures_option = click.option(
-    "--pictures",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_ROOT / "demo" / "pictures",
-    help="Folder of pictures.  [default: the demo's]",
-)
-gallery_option = click.option(
-    "--gallery-list",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=_ROOT / "demo" / "gallery" / "gallery.txt",
-    help="PaddleX list of the gallery to enrol and search.  [default: the demo's]",
-)
 cache_option = click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
     default=_ROOT / "build",
     help="Folder for PaddleX's environment, which is kept.  [default: build]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
 markdown_option = click.option(
     "--markdown",
     "markdown_file",
@@ -102,7 +90,7 @@ def bench_compare(
         raise missing("compare", error) from error
     from toonface_server.cpus import usable_cpus
 
-    encoded = _read(pictures)
+    encoded = read_pictures(pictures)
     python = paddlex_environment.paddlex_python(cache, _progress.print)
     if default_pair:
         pipeline = common_ground.random_default_pair(cache, _progress.print)
@@ -154,10 +142,3 @@ def missing(command: str, error: ModuleNotFoundError) -> ConfigError:
         f"`toonface bench {command}` needs {error.name}, which is not installed: pip install "
         "'toonface[server,export,training]'"
     )
-
-
-def _read(folder: Path) -> list[bytes]:
-    pictures = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
-    if not pictures:
-        raise click.UsageError(f"{folder} has no pictures")
-    return pictures

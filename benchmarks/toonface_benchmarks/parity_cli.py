@@ -12,15 +12,8 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from toonface_benchmarks.compare_cli import (
-    cache_option,
-    gallery_option,
-    json_option,
-    markdown_option,
-    missing,
-    pictures_option,
-    pipeline_option,
-)
+from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option
+from toonface_benchmarks.compare_cli import cache_option, markdown_option, missing, pipeline_option
 
 if TYPE_CHECKING:
     from toonface_benchmarks.parity import Differences
