@@ -23,6 +23,8 @@ from toonface_contract.errors import ConfigError, ServerError
 _WINDOWS = 3
 _TRIALS = 10
 _STABILITY_PERCENT = 999
+# A window of a low rate would be empty, or hold a request or two.
+_REQUESTS_A_WINDOW = 10
 
 LoadKind: TypeAlias = Literal["concurrency", "rate"]
 
@@ -101,7 +103,7 @@ class PerfAnalyzer:
             inputs: what `write_inputs` wrote.
             load: to put on it.
             folder: where perf_analyzer's CSV report is kept.
-            seconds: length of the measurement.
+            seconds: length of the measurement; longer at low rates.
             batch: rows of each request.
             parameters: request parameters, strings by name.
 
@@ -113,7 +115,7 @@ class PerfAnalyzer:
         command += ["--input-data", inputs, "-f", report, "--verbose-csv", *load.arguments()]
         command += [
             "--measurement-interval",
-            f"{seconds * 1000 / _WINDOWS:.0f}",
+            f"{1000 * _window_seconds(load, seconds):.0f}",
             "--stability-percentage",
             str(_STABILITY_PERCENT),
         ]
@@ -129,6 +131,12 @@ class PerfAnalyzer:
             said = (done.stdout + done.stderr).strip().splitlines()
             raise ServerError(f"perf_analyzer on {model} at {load.kind} {load.value:g}: {' / '.join(said[-3:])}")
         return read_report(report, load)
+
+
+def _window_seconds(load: Load, seconds: float) -> float:
+    """A window's length: its part of the measurement, or what a rate needs for a few requests in it."""
+    window = seconds / _WINDOWS
+    return max(window, _REQUESTS_A_WINDOW / load.value) if load.kind == "rate" else window
 
 
 def read_report(path: Path, load: Load) -> Measurement:
