@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from toonface_client.cli.options import json_option, progress, tables, write_json
+from toonface_training.evaluation.changes_cli import changes
 from toonface_training.evaluation.demo_figures import Sample
 from toonface_training.evaluation.demo_forms import FORMS, all_forms
 from toonface_training.evaluation.feature import FARS
@@ -237,6 +238,9 @@ def demo_models(dataset: Path, pipeline: Path, forms: tuple[str, ...], every: in
         write_json(document)
     else:
         click.echo(markdown)
+
+
+evaluate.add_command(changes)
 
 
 @contextmanager
