@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from toonface_export.half_search import half_graph
 from toonface_export.quantise import quantise
 from toonface_export.references import Reference
 from toonface_export.runners import OpenVinoRunner, Runner, onnx_runner, openvino_precisions
+from toonface_export.scratch import scratch_folder
 from toonface_export.serving import Backend, Target
 from toonface_export.triton_config import MODEL_FILENAME, QUANTISED_FILENAME, Computed, Precision
 
@@ -127,8 +127,8 @@ class _Attempt:
         """The network in one precision; or None, and why not."""
         if precision == "bf16" and "BF16" not in openvino_precisions():
             return None, f"this processor cannot compute in bf16 (OpenVINO names {', '.join(openvino_precisions())})"
-        with TemporaryDirectory(prefix="toonface-") as scratch:
-            graph, files, run, details = self._made(precision, Path(scratch))
+        with scratch_folder() as scratch:
+            graph, files, run, details = self._made(precision, scratch)
             self.progress(f"{self.name}: compare with Paddle in {precision}")
             figures = self.reference.figures(run(self.reference.pictures))
         missed = misses(figures, self.wanted.bounds[precision])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +16,7 @@ from toonface_export.paddle_model import PaddleModel
 from toonface_export.paddle_program import read_program
 from toonface_export.paddle_run import run_paddle
 from toonface_export.prior_boxes import compute_prior_boxes
+from toonface_export.scratch import scratch_folder
 
 
 def convert_to_onnx(model: PaddleModel) -> onnx.ModelProto:
@@ -27,8 +26,8 @@ def convert_to_onnx(model: PaddleModel) -> onnx.ModelProto:
         ExportError: Paddle or paddle2onnx refused the model, or crashed on it.
     """
     content, priors = make_convertible(read_program(model.program))
-    with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
-        program, output = Path(scratch) / "inference.json", Path(scratch) / "model.onnx"
+    with scratch_folder() as scratch:
+        program, output = scratch / "inference.json", scratch / "model.onnx"
         program.write_text(json.dumps(content), encoding="utf-8")
         run_paddle(model.folder, "to_onnx", program, model.parameters, output)
         if not output.is_file():
@@ -89,8 +88,8 @@ def paddle_detections(model: PaddleModel, feeds: Sequence[Feed]) -> list[PaddleD
 
 def _infer(model: PaddleModel, feeds: Sequence[Feed]) -> list[dict[str, NDArray[np.float32]]]:
     """For each feed the arrays that `toonface_export.paddle_worker.infer` writes, in its order."""
-    with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
-        inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
+    with scratch_folder() as scratch:
+        inputs, outputs = scratch / "inputs.npz", scratch / "outputs.npz"
         with inputs.open("wb") as file:
             np.savez(file, **{f"{run}/{name}": array for run, feed in enumerate(feeds) for name, array in feed.items()})
         run_paddle(model.folder, "infer", model.program, model.parameters, inputs, outputs)

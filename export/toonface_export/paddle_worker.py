@@ -101,4 +101,7 @@ def translate(program: str, parameters: str, prefix: str) -> None:
 _JOBS: dict[str, Callable[..., None]] = {"to_onnx": to_onnx, "infer": infer, "translate": translate}
 
 if __name__ == "__main__":
-    _JOBS[sys.argv[1]](*sys.argv[2:])
+    try:
+        _JOBS[sys.argv[1]](*sys.argv[2:])
+    except OSError as error:  # a full disk: to be told without the way there
+        sys.exit(f"{error}")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import logging
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toonface_export.scratch import scratch_folder
+
 # Statistics are taken over so many pictures at most.
 MOST_PICTURES = 300
+# A name that OpenVINO gives to operations without one, such as `Multiply_25177`; ours begin with a small letter.
+_GIVEN_NAME = re.compile(r"(?P<kind>[A-Z]\w*)_\d+")
 _ARITHMETIC = ("Convolution", "GroupConvolution", "MatMul")
 
 
@@ -43,12 +47,13 @@ def _quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, 
     import openvino
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with TemporaryDirectory(prefix="toonface-") as scratch:
-        source, target = Path(scratch) / "model.onnx", Path(scratch) / "model.xml"
+    with scratch_folder() as scratch:
+        source, target = scratch / "model.onnx", scratch / "model.xml"
         onnx.save(model, source)
         network = openvino.Core().read_model(source)
         # For one picture at a time, as the server computes; the saved model takes any number again.
         shape = list(network.inputs[0].partial_shape)
+        _number(network)
         network.reshape({network.inputs[0].any_name: [1, *shape[1:]]})
         quantised = nncf.quantize(
             network,
@@ -58,8 +63,22 @@ def _quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, 
             ignored_scope=nncf.IgnoredScope(names=exact_operations(network)),
         )
         quantised.reshape({quantised.inputs[0].any_name: shape})
+        _number(quantised)
         openvino.save_model(quantised, target, compress_to_fp16=False)
         return {path.name: path.read_bytes() for path in (target, target.with_suffix(".bin"))}
+
+
+def _number(network: Any) -> None:
+    """Number the operations that OpenVINO named by itself anew, in their order.
+
+    It counts through all that the process has made so far, so that the same network is never named alike twice.
+    """
+    seen: Counter[str] = Counter()
+    for operation in network.get_ordered_ops():
+        if given := _GIVEN_NAME.fullmatch(operation.get_friendly_name()):
+            kind = given["kind"]
+            operation.set_friendly_name(f"{kind}_{seen[kind]}")
+            seen[kind] += 1
 
 
 def exact_operations(network: Any) -> list[str]:

@@ -1,6 +1,8 @@
 """The command, as a user runs it."""
 
 import json
+import re
+import resource
 import subprocess
 import sys
 import time
@@ -103,6 +105,31 @@ def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> 
     nothing = _export("engine", tmp_path)
     assert nothing.returncode == 1
     assert "holds no toonface.json; name a folder that `toonface export` wrote" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("most", "message"),
+    [
+        (
+            100_000,
+            r"a temporary file cannot be written \(.*File too large\); make room in .*, or let TMPDIR name",
+        ),
+        (1_000_000, r"Paddle failed on .*MobileFaceNet \(to_onnx, exit code 1\): .*File too large$"),
+    ],
+)
+def test_a_disk_without_room_for_temporary_files_is_told(tmp_path: Path, most: int, message: str) -> None:
+    command = [TOONFACE, "export", "model", MODELS / "MobileFaceNet", "--output", tmp_path / "embedder"]
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),  # no file may be larger
+    )
+    assert done.returncode == 1
+    assert re.search(message, done.stderr.strip()), done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_inspect_of_a_folder_of_something_else(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """Precisions: what is made, held against Paddle by the backend that serves it, fallen back from, and refused."""
 
 import dataclasses
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -23,7 +27,7 @@ from toonface_export.judges import EmbedderJudge
 from toonface_export.networks import with_note_of_no_faces
 from toonface_export.pictures import face_crops
 from toonface_export.preprocessing import Normalisation
-from toonface_export.quantise import exact_operations
+from toonface_export.quantise import exact_operations, quantise
 from toonface_export.references import Reference
 from toonface_export.runners import OpenVinoRunner, onnx_runner, openvino_precisions
 
@@ -152,6 +156,31 @@ def test_the_shipped_embedder_in_int8(exported: Exported) -> None:
     assert executed.get("u8", 0) + executed.get("i8", 0) > 20
     assert form.details["calibration_pictures"] == 32
     assert any("quantise on 32 pictures" in step for step in steps)
+
+
+# In a process of its own, on one processor, so with one thread.
+_QUANTISED_ALONE = """
+import os, pickle, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import onnx
+from toonface_export.pictures import face_crops
+from toonface_export.quantise import quantise
+files = quantise(onnx.load(sys.argv[1]), face_crops(4))
+with open(sys.argv[2], "wb") as output:
+    pickle.dump(files, output)
+"""
+
+
+@pytest.mark.slow
+def test_int8_comes_out_the_same_again(exported: Exported, tmp_path: Path) -> None:
+    graph = exported.embedder.form.graph
+    once, again = (quantise(graph, face_crops(4)) for _ in range(2))
+    assert once == again
+    onnx.save(graph, tmp_path / "model.onnx")
+    command = [sys.executable, "-c", _QUANTISED_ALONE, str(tmp_path / "model.onnx"), str(tmp_path / "files")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert pickle.loads((tmp_path / "files").read_bytes()) == once  # noqa: S301
 
 
 def test_openvino_takes_any_number_of_pictures(exported: Exported) -> None:
