@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 repository_option = click.option(
     "--repository",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=_ROOT / "build" / "repository",
     help="Exported repository to serve.  [default: the demo's]",
 )

@@ -37,7 +37,7 @@ _progress = Console(stderr=True, style="dim")
 @click.option("--gallery", help="Gallery to search on that server.  [default: the demo's, enrolled for the purpose]")
 @click.option(
     "--repository",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=_ROOT / "build" / "repository",
     help="Exported repository: to serve, and to make the stages' inputs.  [default: the demo's]",
 )

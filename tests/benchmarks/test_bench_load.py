@@ -65,7 +65,7 @@ def test_callers_who_wait_have_one_request_each_in_flight() -> None:
 
     found = asyncio.run(capacity(ask, PICTURES, seconds=0.3, callers=3))
     assert most == 3
-    assert 0 < found.per_second <= 300
+    assert 0 < found.per_second <= 310 + 1e-6, "three every 10 ms, and three as the 0.3 s begin"
     assert found.p50_ms >= 10
 
 
@@ -150,7 +150,11 @@ def test_a_process_that_comes_later_has_its_place_in_the_log() -> None:
 
 @pytest.fixture
 def sleepers() -> Iterator[list[psutil.Process]]:
-    started = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)]
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for each in started:
+        assert each.stdout is not None
+        each.stdout.readline()
     yield [psutil.Process(each.pid) for each in started]
     for each in started:
         each.kill()
