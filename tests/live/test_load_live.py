@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import psutil
 from live_server import TOONFACE, Server
 
 
@@ -19,6 +20,16 @@ def test_an_overload_answers_or_refuses_every_request(server: Server, characters
     assert report["answered"] > 0
     assert report["answered"] + report["refused"] == len(json.loads(output.read_text())["requests"])
     assert done.returncode == bool(report["faults"]), done.stderr
+
+
+def test_decoding_gives_way_to_what_has_been_decoded(server: Server) -> None:
+    """Or an overload is decoded only to be refused behind it; `toonface bench overload` shows the difference."""
+
+    def niceness(model: str) -> set[int]:
+        return {psutil.Process(stage.process.pid).nice() for stage in server.stages(model)}
+
+    (decoding,) = niceness("preprocess")
+    assert all(decoding > max(niceness(model)) for model in ("face_detection", "crop_align", "face_embedding"))
 
 
 def test_a_gallery_that_is_not_there_ends_an_overload_before_it_begins(server: Server) -> None:

@@ -1,5 +1,6 @@
 """The stage `preprocess`: an encoded image to upright pixels, and to what the detector wants to see of it."""
 
+import os
 import warnings
 
 import cv2
@@ -10,6 +11,8 @@ from toonface_ensemble.decode import decode_image
 from toonface_ensemble.placement import DetectorInput
 from toonface_server import stage
 
+_NICENESS = 10
+
 
 class TritonPythonModel:
     """Triton's interface to a python model."""
@@ -18,6 +21,9 @@ class TritonPythonModel:
         """Read the configuration."""
         cv2.setNumThreads(1)  # Triton runs several instances side by side
         warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata: senders could fill the log with them
+        # Where the processor is short, what has been decoded comes first: or requests would be decoded only to be refused
+        # at the detector's queue, which costs those that are answered.
+        os.nice(_NICENESS)
         parameters = stage.start(args)
         self._detector_input = DetectorInput.model_validate_json(parameters["detector_input"])
 
