@@ -23,6 +23,11 @@ from toonface_gallery.two_stage import TwoStageIndex, VectorFile
 # Up to here every face is looked at, exactly, within some 2 ms; benchmarks/README.md has the figures.
 FLAT_MOST: Final = 25_000
 
+# Lists to search: the product with the number of lists, so that some 20,000 faces are looked at however many there are;
+# but no more than this share of the lists. benchmarks/README.md has the recall.
+_PROBES_BY_LISTS: Final = 1 << 18
+_PROBES_SHARE: Final = 4
+
 # Vectors to learn a centroid from. FAISS recommends 39 at least.
 _FOR_A_CENTROID: Final = 39
 
@@ -125,8 +130,12 @@ def check(settings: IndexSettings, dimension: int) -> None:
 
 
 def lists_for(faces: int) -> int:
-    """The number of inverted lists for so many faces: some 2 sqrt(N), as a power of two, so that it seldom changes."""
-    return int(2 ** round(math.log2(max(2 * math.sqrt(faces), 16))))
+    """The number of inverted lists for N faces: some 4 sqrt(N), as far as these are enough to learn so many from.
+
+    It is a power of two, so that it seldom changes.
+    """
+    learnt = math.floor(math.log2(max(faces / _FOR_A_CENTROID, 16)))
+    return int(2 ** min(learnt, round(math.log2(max(4 * math.sqrt(faces), 16)))))
 
 
 def memory_budget() -> int:
@@ -167,7 +176,8 @@ def _stages(named: str) -> tuple[str, str]:
 def _searching(factory: str) -> str:
     """Parameters that find the nearest face nearly always; benchmarks/README.md has what they cost."""
     if lists := re.search(r"\bIVF(\d+)", factory):
-        return f"nprobe={max(16, int(lists[1]) // 32)}"
+        count = int(lists[1])
+        return f"nprobe={max(16, min(count // _PROBES_SHARE, _PROBES_BY_LISTS // count))}"
     return "efSearch=128" if "HNSW" in factory else ""
 
 

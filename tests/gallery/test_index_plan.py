@@ -20,9 +20,9 @@ def name_of(kind: str | None, faces: int, memory: int = PLENTY, dimension: int =
     [
         (0, PLENTY, "Flat", "0 faces"),
         (FLAT_MOST, 0, "Flat", "25,000 faces"),
-        (FLAT_MOST + 1, PLENTY, "IVF256,SQfp16;nprobe=16", "0.028 GB in half precision"),
-        (1_000_000, PLENTY, "IVF2048,SQfp16;nprobe=64", "1.1 GB in half precision"),
-        (1_000_000, 1 << 30, "IVF2048,RaBitQ,Refine(SQfp16);nprobe=64", "may take 1.1 GB, so exact vectors stay on"),
+        (FLAT_MOST + 1, PLENTY, "IVF512,SQfp16;nprobe=128", "0.028 GB in half precision"),
+        (1_000_000, PLENTY, "IVF4096,SQfp16;nprobe=64", "1.1 GB in half precision"),
+        (1_000_000, 1 << 30, "IVF4096,RaBitQ,Refine(SQfp16);nprobe=64", "may take 1.1 GB, so exact vectors stay on"),
     ],
 )
 def test_the_automatic_choice_goes_by_size_and_memory(faces: int, memory: int, expected: str, reason: str) -> None:
@@ -35,12 +35,13 @@ def test_the_automatic_choice_goes_by_size_and_memory(faces: int, memory: int, e
     ("named", "faces", "expected"),
     [
         ("Flat", 10**7, "Flat"),
-        ("IVF", 100_000, "IVF512,Flat;nprobe=16"),
-        ("IVF,SQ8", 100_000, "IVF512,SQ8;nprobe=16"),
+        ("IVF", 10_000, "IVF256,Flat;nprobe=64"),
+        ("IVF", 100_000, "IVF1024,Flat;nprobe=256"),
+        ("IVF,SQ8", 100_000, "IVF1024,SQ8;nprobe=256"),
         ("IVF64,SQ8;nprobe=3", 100_000, "IVF64,SQ8;nprobe=3"),
         ("HNSW32", 0, "HNSW32;efSearch=128"),
         ("SQfp16", 0, "SQfp16"),
-        ("IVF,SQ8,RFlat", 100_000, "IVF512,SQ8,RFlat;nprobe=16"),
+        ("IVF,SQ8,RFlat", 100_000, "IVF1024,SQ8,RFlat;nprobe=256"),
         ("IVF", 10, "Flat"),
         ("SQ8", 999, "Flat"),
         ("SQ8", 1000, "SQ8"),
@@ -78,7 +79,7 @@ def test_hamming_distances_are_no_similarities() -> None:
 
 def test_lists_change_seldom_while_a_gallery_grows() -> None:
     counts = [lists_for(faces) for faces in (0, 1000, 10_000, 100_000, 1_000_000)]
-    assert counts == [16, 64, 256, 512, 2048]
+    assert counts == [16, 16, 256, 1024, 4096]
 
 
 def test_the_budget_is_a_part_of_the_machine() -> None:
