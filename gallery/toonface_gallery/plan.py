@@ -35,6 +35,10 @@ _FOR_A_CENTROID: Final = 39
 _FOR_A_PRODUCT: Final = 256 * _FOR_A_CENTROID
 _FOR_A_RANGE: Final = 1000
 
+# Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers.
+_CODE_PARTS: Final = 64
+_CODE_PARTS_LEAST: Final = 16
+
 # Bytes of one face beside its vector: ids, rows, labels, and the map from ids to lists.
 _OVERHEAD: Final = 100
 
@@ -151,14 +155,14 @@ def memory_budget() -> int:
 def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
     if faces <= FLAT_MOST:
         return _flat(f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
-    lists = lists_for(faces)
-    factory = f"IVF{lists},SQfp16"
-    half = faces * (2 * dimension + _OVERHEAD)
-    sizes = f"{faces:,} faces take {half / 1e9:.2g} GB in half precision, and an index may take {memory / 1e9:.2g} GB"
-    if half <= memory:
-        return IndexPlan(factory, _searching(factory), "", 64 * lists, sizes)
-    factory = f"IVF{lists},RaBitQ"
-    return IndexPlan(factory, _searching(factory), "float16", 64 * lists, f"{sizes}, so exact vectors stay on the disk")
+    codes, exact = faces * (_CODE_PARTS // 2 + _OVERHEAD), faces * 2 * dimension
+    where = "which the system keeps in memory" if codes + exact <= memory else "most of which stay on the disk"
+    reason = (
+        f"{faces:,} faces: all are compared by codes ({codes / 1e9:.2g} GB), the best of them by exact vectors "
+        f"({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
+    )
+    parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
+    return IndexPlan(f"PQ{parts}x4fs" if parts >= _CODE_PARTS_LEAST else "SQ8", "", "float16", 20_000, reason)
 
 
 def _flat(reason: str) -> IndexPlan:

@@ -80,6 +80,8 @@ KINDS = [
     Kind("HNSW32;efSearch=200", 0.05, "L2"),
     Kind("HNSW16,SQ8,RFlat;efSearch=200", 0.1),
     Kind("IVF8,PQ8x4fs;nprobe=8", 1),
+    Kind("PQ16x4fs,Refine(SQfp16)", 0.1),
+    Kind("PQ16x4fs,RFlat", 0.1, "L2"),
 ]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.type}-{kind.metric}")
 

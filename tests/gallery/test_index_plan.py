@@ -20,15 +20,24 @@ def name_of(kind: str | None, faces: int, memory: int = PLENTY, dimension: int =
     [
         (0, PLENTY, "Flat", "0 faces"),
         (FLAT_MOST, 0, "Flat", "25,000 faces"),
-        (FLAT_MOST + 1, PLENTY, "IVF512,SQfp16;nprobe=128", "0.028 GB in half precision"),
-        (1_000_000, PLENTY, "IVF4096,SQfp16;nprobe=64", "1.1 GB in half precision"),
-        (1_000_000, 1 << 30, "IVF4096,RaBitQ,Refine(SQfp16);nprobe=64", "may take 1.1 GB, so exact vectors stay on"),
+        (FLAT_MOST + 1, PLENTY, "PQ64x4fs,Refine(SQfp16)", "0.026 GB in a file, which the system keeps in memory"),
+        (1_000_000, PLENTY, "PQ64x4fs,Refine(SQfp16)", "codes (0.13 GB)"),
+        (1_000_000, 1 << 30, "PQ64x4fs,Refine(SQfp16)", "1 GB in a file, most of which stay on the disk"),
     ],
 )
 def test_the_automatic_choice_goes_by_size_and_memory(faces: int, memory: int, expected: str, reason: str) -> None:
     chosen = plan(IndexSettings(), faces, 512, memory)
     assert chosen.name == expected
     assert reason in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("dimension", "expected"), [(512, "PQ64x4fs"), (128, "PQ64x4fs"), (100, "PQ50x4fs"), (509, "SQ8")]
+)
+def test_codes_divide_the_dimensions_evenly(dimension: int, expected: str) -> None:
+    chosen = plan(IndexSettings(), 100_000, dimension, PLENTY)
+    assert chosen.factory == expected
+    chosen.make(dimension, "IP", None)
 
 
 @pytest.mark.parametrize(
