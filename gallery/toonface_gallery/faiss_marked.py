@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_gallery.faiss_index import FaissIndex, ids_of
-from toonface_gallery.id_rows import IdTable
+from toonface_gallery.id_rows import MarkedRows
 from toonface_gallery.index import Encoded, Reader, Writer, deepen, read_array, write_array
 
 # Its type stubs leave out half of it.
@@ -19,9 +19,6 @@ faiss: Any = typed_faiss
 
 # A marked index is built anew when this share of its vectors is gone, since searches go through those too.
 _WORN_SHARE: Final = 0.25
-
-# In place of the id of a row whose vector is gone.
-_GONE: Final = -2
 
 
 class MarkedIndex(FaissIndex):
@@ -34,19 +31,15 @@ class MarkedIndex(FaissIndex):
 
     def _take(self, owner: Any) -> None:
         super()._take(owner)
-        # The id of each row, or _GONE, and the rows of the ids that are not.
-        self._ids = np.empty(0, np.int64)
-        self._rows = IdTable()
+        self._rows = MarkedRows()
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""
         self._index.add(encoded.vectors)
-        self._rows.set(ids, np.arange(len(self._ids), len(self._ids) + len(ids), dtype=np.int32))
-        self._ids = np.concatenate([self._ids, ids])
+        self._rows.append(ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """See FaceIndex."""
-        self._ids[self._rows.get(ids)] = _GONE
         self._rows.remove(ids)
 
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -54,11 +47,12 @@ class MarkedIndex(FaissIndex):
 
         def look(probes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
             scores, rows = FaissIndex.search(self, probes, count)
-            return scores, ids_of(rows, self._ids)
+            return scores, ids_of(rows, self._rows.ids)
 
-        if len(self._rows) == len(self._ids):
+        held = len(self._rows.ids)
+        if len(self._rows) == held:
             return look(vectors, k)
-        return deepen(look, vectors, k, min(len(self._ids), self._deepest), lambda ids: ids >= 0)
+        return deepen(look, vectors, k, min(held, self._deepest), lambda ids: ids >= 0)
 
     def __len__(self) -> int:
         """See FaceIndex."""
@@ -67,19 +61,18 @@ class MarkedIndex(FaissIndex):
     @property
     def worn(self) -> bool:
         """See FaceIndex."""
-        return len(self._ids) - len(self._rows) > _WORN_SHARE * len(self._ids)
+        held = len(self._rows.ids)
+        return held - len(self._rows) > _WORN_SHARE * held
 
     def save(self, out: Writer) -> None:
         """See FaceIndex."""
         super().save(out)
-        write_array(out, self._ids)
+        write_array(out, self._rows.ids)
 
     def restore(self, source: Reader) -> None:
         """See FaceIndex."""
         super().restore(source)
-        self._ids = read_array(source).copy()
-        there = np.flatnonzero(self._ids != _GONE)
-        self._rows.set(self._ids[there], there.astype(np.int32))
+        self._rows = MarkedRows(read_array(source))
 
 
 class GpuIndex(MarkedIndex):
@@ -117,7 +110,7 @@ class GpuIndex(MarkedIndex):
         """See FaceIndex."""
         with self._alone:
             faiss.write_index(faiss.index_gpu_to_cpu(self._owner), faiss.PyCallbackIOWriter(out.write))
-            write_array(out, self._ids)
+            write_array(out, self._rows.ids)
 
 
 def gpu_is_there() -> bool:

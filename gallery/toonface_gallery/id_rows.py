@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 ABSENT: Final = -1
 
+# In place of the id of a row whose vector is gone.
+GONE: Final = -2
+
 
 class IdTable:
     """A number of 0 or more for each of some ids. Not safe to change while it is read.
@@ -132,6 +135,41 @@ class DenseRows:
         self._rows.set(self._ids[holes], holes)
         self._count = count
         return holes, moved
+
+
+class MarkedRows:
+    """Which id has which of the rows that only become more. A removed one keeps its row, which is marked."""
+
+    def __init__(self, ids: NDArray[np.int64] | None = None) -> None:
+        """Begin with these ids in rows 0 to N-1, `GONE` where they were removed, or with none."""
+        self._ids = np.empty(0, np.int64) if ids is None else ids.copy()
+        self._count = len(self._ids)
+        self._rows = IdTable()
+        there = np.flatnonzero(self._ids != GONE)
+        self._rows.set(self._ids[there], there.astype(np.int32))
+
+    def __len__(self) -> int:
+        """Number of ids."""
+        return len(self._rows)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """INT64 [N], the id of each row, `GONE` where it was removed; a view."""
+        return self._ids[: self._count]
+
+    def append(self, ids: NDArray[np.int64]) -> None:
+        """Give the next rows to ids that have none."""
+        count = self._count + len(ids)
+        if count > len(self._ids):
+            self._ids = _grown(self._ids, count)
+        self._ids[self._count : count] = ids
+        self._rows.set(ids, np.arange(self._count, count, dtype=np.int32))
+        self._count = count
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Mark the rows of ids that have one."""
+        self._ids[self._rows.get(ids)] = GONE
+        self._rows.remove(ids)
 
 
 _Number = TypeVar("_Number", np.int32, np.int64)

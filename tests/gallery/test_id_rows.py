@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toonface_gallery.id_rows import DenseRows, IdTable
+from toonface_gallery.id_rows import GONE, DenseRows, IdTable, MarkedRows
 
 ids = st.sets(st.integers(1, 60), max_size=20).map(sorted)
 steps = st.lists(st.tuples(st.sampled_from(["set", "remove", "items"]), ids, st.integers(0, 1000)), max_size=30)
@@ -52,3 +52,24 @@ def test_rows_stay_dense_and_each_id_keeps_what_is_its_own(changes: list[tuple[s
             contents += new
         assert rows.ids.tolist() == contents
         assert rows.rows(np.array(contents, np.int64)).tolist() == list(range(len(contents)))
+
+
+@given(steps)
+@settings(deadline=None)
+def test_rows_that_are_marked_keep_their_places(changes: list[tuple[str, list[int], int]]) -> None:
+    rows = MarkedRows()
+    contents: list[int] = []
+    for kind, chosen, _ in changes:
+        present = set(contents) - {GONE}
+        if kind == "remove":
+            gone = [face for face in chosen if face in present]
+            rows.remove(np.array(gone, np.int64))
+            contents = [GONE if face in gone else face for face in contents]
+        else:
+            new = [face for face in chosen if face not in present]
+            rows.append(np.array(new, np.int64))
+            contents += new
+        assert rows.ids.tolist() == contents
+        assert len(rows) == len(set(contents) - {GONE})
+    assert MarkedRows(rows.ids).ids.tolist() == contents
+    assert len(MarkedRows(rows.ids)) == len(rows)
