@@ -9,6 +9,7 @@ from typing import Any
 # What PaddleX 3.7.2 needs to run a comparison at all, and what is asked of it.
 MENDS = (
     "NormalizeFeatures._normalize returns a list of rows; as it is, `build_index` fails on these embedders",
+    "restructured_boxes leaves boxes out that have no pixel; as it is, the pipeline fails on them",
     "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK=True, and PADDLE_PDX_LOCAL_FONT_FILE_PATH at a font of its own packages: it "
     "looks for hosts of models and downloads a font otherwise",
     "OMP_NUM_THREADS and PADDLE_PDX_CPU_NUM_THREADS at the threads above; it takes 10 otherwise",

@@ -16,15 +16,28 @@ from typing import Any
 
 
 def mend() -> None:
-    """Let embedders give one row for each picture.
+    """Let embedders give one row for each picture, and detectors no box that the pipeline cannot cut out.
 
     PaddleX 3.7.2 takes the array that `NormalizeFeatures` returns for a batch as the answer to each picture of it, on
-    which `build_index` fails. A list of rows is split as was meant.
+    which `build_index` fails. A list of rows is split as was meant. And a sliver of a box, in which there is no pixel
+    once its corners are whole numbers, ends the pipeline in the crop.
     """
     from paddlex.inference.models.image_feature.processors import NormalizeFeatures
+    from paddlex.inference.models.object_detection import processors
 
+    restructured: Callable[..., list[dict[str, Any]]] = processors.restructured_boxes
+
+    def boxes_with_pixels(*args: Any) -> list[dict[str, Any]]:
+        boxes = restructured(*args)
+        return [box for box in boxes if _has_pixels(*map(int, box["coordinate"]))]
+
+    processors.restructured_boxes = boxes_with_pixels
     normalise: Callable[[Any, Any], Any] = NormalizeFeatures._normalize
     NormalizeFeatures._normalize = lambda self, features: list(normalise(self, features))
+
+
+def _has_pixels(left: int, top: int, right: int, bottom: int) -> bool:
+    return right > left and bottom > top
 
 
 class Worker:

@@ -28,6 +28,10 @@ MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
 MAX_IMAGE_PIXELS: Final = 64_000_000
 MIN_IMAGE_SIDE: Final = 2
 
+# Parameter of a network's configuration: an option of requests, `name=value`, with which nobody looks at the answer.
+# The python-based backends then answer zeros instead of computing; the native ones do not know it, and compute.
+UNASKED_PARAMETER: Final = "TOONFACE_UNASKED"
+
 # Environment of the server's stages, set by `toonface serve` (or by whoever starts tritonserver).
 GALLERY_URL_ENV: Final = "TOONFACE_GALLERY_URL"
 GALLERY_INDEX_ENV: Final = "TOONFACE_GALLERY_INDEX"  # a folder for saved indices; optional

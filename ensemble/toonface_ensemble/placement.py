@@ -63,6 +63,10 @@ class DetectorInput(BaseModel):
         canvas = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PADDING_RGB)
         return np.asarray(canvas, np.uint8)
 
+    def blank(self) -> NDArray[np.uint8]:
+        """UINT8 [height,width,3], for a picture in which nothing is to be found."""
+        return np.zeros((self.height, self.width, 3), np.uint8)
+
     def to_picture(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Boxes in pixels of the detector's input, in pixels of the picture that was laid into it.
 

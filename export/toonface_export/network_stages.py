@@ -35,6 +35,7 @@ def face_detection(
         batches=detection_batches(serving),
         queue=edge_queue(serving),
         instances=serving.detection_instances,
+        unasked="crop=whole",
     )
 
 
@@ -78,6 +79,7 @@ def _network(
     batches: tuple[int, ...],
     queue: Queue,
     instances: int,
+    unasked: str = "",
 ) -> NetworkConfig:
     tensors_and_queue: dict[str, Any] = {
         "name": name,
@@ -91,11 +93,14 @@ def _network(
     if serving.backend == "tensorrt":
         return TensorRtModel(**tensors_and_queue, profiles=len(batches), warm_up=batches)
     if serving.backend == "onnxruntime":
-        return OnnxRuntimeModel(**tensors_and_queue, threads=serving.threads, warm_up=(batches[0], batches[-1]))
+        warm_up = (batches[0], batches[-1])
+        return OnnxRuntimeModel(**tensors_and_queue, threads=serving.threads, warm_up=warm_up, unasked=unasked)
     if precision == "f16":
         raise ValueError("OpenVINO on a CPU does not compute in f16")
     # It is compiled for one size of batch, so one request covers all.
-    return OpenVinoModel(**tensors_and_queue, threads=serving.threads, precision=precision, warm_up=(1,))
+    return OpenVinoModel(
+        **tensors_and_queue, threads=serving.threads, precision=precision, warm_up=(1,), unasked=unasked
+    )
 
 
 def edge_queue(serving: Serving) -> Queue:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from toonface_contract.names import UNASKED_PARAMETER
 from toonface_export.triton_message import (
     Enum,
     Message,
@@ -94,17 +95,22 @@ class OnnxRuntimeModel(_Model):
 
     Attributes:
         threads: threads of one instance; 0 for as many as the machine has cores.
+        unasked: see `UNASKED_PARAMETER`; empty for none.
     """
 
     threads: int = 0
+    unasked: str = ""
 
     def config(self) -> str:
         """The text of config.pbtxt."""
+        parameters = {"execution_mode": "0", "intra_op_thread_count": str(self.threads)}
+        if self.unasked:
+            parameters[UNASKED_PARAMETER] = self.unasked
         return render(
             [
                 *self._common([("backend", "onnxruntime")]),
                 ("default_model_filename", MODEL_FILENAME),
-                *parameter_fields({"execution_mode": "0", "intra_op_thread_count": str(self.threads)}),
+                *parameter_fields(parameters),
             ]
         )
 
@@ -122,9 +128,11 @@ class OpenVinoModel(_Model):
         threads: threads of one instance; 0 for as many as the machine has cores.
         precision: `auto` leaves it to the backend, which takes BF16 on processors made for it. INT8 is in the quantised
             file; what is not quantised in it is computed in F32.
+        unasked: see `UNASKED_PARAMETER`; empty for none.
     """
 
     threads: int = 0
+    unasked: str = ""
     precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
 
     _PRECISION: ClassVar[dict[str, dict[str, str]]] = {
@@ -144,6 +152,8 @@ class OpenVinoModel(_Model):
         }
         if self.threads:
             parameters["INFERENCE_NUM_THREADS"] = str(self.threads)
+        if self.unasked:
+            parameters[UNASKED_PARAMETER] = self.unasked
         # The native backend looks for model.xml unless told otherwise.
         filename = QUANTISED_FILENAME if self.precision == "int8" else MODEL_FILENAME
         return render(

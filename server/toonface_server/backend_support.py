@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toonface_contract.errors import ToonfaceError
+from toonface_contract.names import UNASKED_PARAMETER
 from toonface_server import stage
 from toonface_server.batching import Arrays, Run, run_alone, run_together
 from toonface_server.cpus import usable_cpus
+
+_DTYPES = {"TYPE_FP32": np.float32}
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,6 +84,19 @@ class Model:
         """CPUs for each of the instances, at least one."""
         return max(1, usable_cpus() // self.instances)
 
+    def unasked(self, request: Any) -> bool:
+        """Whether nobody will look at the answer to a request, see `UNASKED_PARAMETER`."""
+        option, _, value = self.parameters.get(UNASKED_PARAMETER, "").partition("=")
+        return bool(option) and stage.request_parameters(request).get(option) == value
+
+    def zeros(self, batch: Arrays) -> Arrays:
+        """An answer of zeros, of as many rows as the batch has; for outputs of a fixed size."""
+        rows = [len(next(iter(batch.values())))] if self.batches else []
+        return {
+            output["name"]: np.zeros([*rows, *map(int, output["dims"])], _DTYPES[output["data_type"]])
+            for output in self.config["output"]
+        }
+
     def number(self, name: str, default: int = 0) -> int:
         """A parameter that is a whole number from 0 up.
 
@@ -105,8 +123,14 @@ def respond(requests: Sequence[Any], model: Model, run: Run) -> list[Any]:
         One `pb_utils.InferenceResponse` a request, in order; a request that fails gets an error.
     """
     batches = [_inputs(request, model) for request in requests]
-    answers = run_together(batches, run) if model.batches else [run_alone(batch, run) for batch in batches]
-    return [stage.response(_reported(answer)) for answer in answers]
+    asked = [position for position, request in enumerate(requests) if not model.unasked(request)]
+    some = [batches[position] for position in asked]
+    answers = run_together(some, run) if model.batches else [run_alone(batch, run) for batch in some]
+    by_position = dict(zip(asked, answers, strict=True))
+    return [
+        stage.response(_reported(by_position[position]) if position in by_position else model.zeros(batch))
+        for position, batch in enumerate(batches)
+    ]
 
 
 def _inputs(request: Any, model: Model) -> Arrays:

@@ -102,6 +102,14 @@ def test_openvino_is_told_its_precision_by_the_native_names(precision: str, expe
     assert _parameters(_model(OpenVinoModel, threads=3))["INFERENCE_NUM_THREADS"] == "3"
 
 
+def test_cpu_backends_are_told_when_the_detector_is_not_asked() -> None:
+    for kind in (OnnxRuntimeModel, OpenVinoModel):
+        assert _parameters(_model(kind, unasked="crop=whole"))["TOONFACE_UNASKED"] == "crop=whole"
+    configs = _configs()
+    assert _parameters(configs["face_detection"])["TOONFACE_UNASKED"] == "crop=whole"
+    assert "TOONFACE_UNASKED" not in _parameters(configs["face_embedding"])
+
+
 def test_tensorrt_is_told_its_profiles_and_warmed_up_in_each_batch() -> None:
     config = _model(TensorRtModel, gpu=True, profiles=3, warm_up=(1, 4, 8))
     assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")

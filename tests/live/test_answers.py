@@ -194,6 +194,27 @@ def test_faces_of_different_requests_share_batches(server_address: str) -> None:
     assert executions < requests
 
 
+def test_the_detector_computes_only_where_faces_are_looked_for(server_address: str) -> None:
+    """With `crop=whole` nobody looks at its answer; requests of both kinds may share a batch."""
+    answers: SimpleQueue[tuple[str, np.ndarray]] = SimpleQueue()
+    with InferenceServerClient(server_address) as triton:
+        _, height, width, _ = triton.get_model_metadata("face_detection").inputs[0].shape
+        noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+        tensor = InferInput("detector_input", noise.shape, "UINT8")
+        tensor.set_data_from_numpy(noise)
+        for crop in ("faces", "whole") * 4:
+            triton.async_infer(
+                "face_detection",
+                [tensor],
+                lambda result, error, crop=crop: answers.put((crop, result.as_numpy("scores"))),
+                parameters={"crop": crop},
+            )
+        for _ in range(8):
+            crop, scores = answers.get(timeout=30)
+            assert scores.shape[0] == 1
+            assert scores.any() == (crop == "faces")
+
+
 def batching_counts(address: str) -> dict[str, tuple[int, int]]:
     """Requests answered and executions of each model, from Triton's statistics."""
     with InferenceServerClient(address) as triton:
