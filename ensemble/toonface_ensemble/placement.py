@@ -64,7 +64,7 @@ class DetectorInput(BaseModel):
         return np.asarray(canvas, np.uint8)
 
     def blank(self) -> NDArray[np.uint8]:
-        """UINT8 [height,width,3], for a picture in which nothing is to be found."""
+        """UINT8 [height,width,3], where the detector is not asked."""
         return np.zeros((self.height, self.width, 3), np.uint8)
 
     def to_picture(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -87,11 +87,8 @@ class PythonStage(_Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnnxRuntimeModel(_Model):
-    """A graph served by ONNX Runtime: on CPUs, or with CUDA on GPUs. It computes in what the graph says.
-
-    Parameters: github.com/triton-inference-server/onnxruntime_backend, README.md, Model Config Options. The native
-    backend takes CUDA for instances of the kind GPU by itself.
+class _GraphModel(_Model):
+    """What the backends that serve a graph as it is have in common.
 
     Attributes:
         threads: threads of one instance; 0 for as many as the machine has cores.
@@ -101,22 +98,33 @@ class OnnxRuntimeModel(_Model):
     threads: int = 0
     unasked: str = ""
 
-    def config(self) -> str:
-        """The text of config.pbtxt."""
-        parameters = {"execution_mode": "0", "intra_op_thread_count": str(self.threads)}
-        if self.unasked:
-            parameters[UNASKED_PARAMETER] = self.unasked
+    def _served(self, backend: str, filename: str, parameters: Mapping[str, str]) -> str:
+        unasked = {UNASKED_PARAMETER: self.unasked} if self.unasked else {}
         return render(
             [
-                *self._common([("backend", "onnxruntime")]),
-                ("default_model_filename", MODEL_FILENAME),
-                *parameter_fields(parameters),
+                *self._common([("backend", backend)]),
+                ("default_model_filename", filename),
+                *parameter_fields({**parameters, **unasked}),
             ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenVinoModel(_Model):
+class OnnxRuntimeModel(_GraphModel):
+    """A graph served by ONNX Runtime: on CPUs, or with CUDA on GPUs. It computes in what the graph says.
+
+    Parameters: github.com/triton-inference-server/onnxruntime_backend, README.md, Model Config Options. The native
+    backend takes CUDA for instances of the kind GPU by itself.
+    """
+
+    def config(self) -> str:
+        """The text of config.pbtxt."""
+        parameters = {"execution_mode": "0", "intra_op_thread_count": str(self.threads)}
+        return self._served("onnxruntime", MODEL_FILENAME, parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVinoModel(_GraphModel):
     """A graph served by OpenVINO on the CPU.
 
     Parameters: github.com/triton-inference-server/openvino_backend, README.md and src/openvino.cc. The native backend
@@ -125,14 +133,10 @@ class OpenVinoModel(_Model):
     backend reads.
 
     Attributes:
-        threads: threads of one instance; 0 for as many as the machine has cores.
         precision: `auto` leaves it to the backend, which takes BF16 on processors made for it. INT8 is in the quantised
             file; what is not quantised in it is computed in F32.
-        unasked: see `UNASKED_PARAMETER`; empty for none.
     """
 
-    threads: int = 0
-    unasked: str = ""
     precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
 
     _PRECISION: ClassVar[dict[str, dict[str, str]]] = {
@@ -152,17 +156,9 @@ class OpenVinoModel(_Model):
         }
         if self.threads:
             parameters["INFERENCE_NUM_THREADS"] = str(self.threads)
-        if self.unasked:
-            parameters[UNASKED_PARAMETER] = self.unasked
         # The native backend looks for model.xml unless told otherwise.
         filename = QUANTISED_FILENAME if self.precision == "int8" else MODEL_FILENAME
-        return render(
-            [
-                *self._common([("backend", "openvino")]),
-                ("default_model_filename", filename),
-                *parameter_fields(parameters),
-            ]
-        )
+        return self._served("openvino", filename, parameters)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,29 +87,18 @@ class IdTable:
             self._used, self._absent = count, 0
 
 
-class DenseRows:
-    """Which id has which of the rows 0 to N-1. A removed row's place is taken by one from the end."""
+class _Rows:
+    """Which id has which row. Rows are taken in order, and have room to grow."""
 
-    def __init__(self, ids: NDArray[np.int64] | None = None) -> None:
-        """Begin with these ids in rows 0 to N-1, or with none."""
+    def __init__(self) -> None:
         self._ids = np.empty(0, np.int64)
         self._count = 0
         self._rows = IdTable()
-        if ids is not None:
-            self.append(ids)
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return self._count
 
     @property
     def ids(self) -> NDArray[np.int64]:
         """INT64 [N], the id of each row; a view."""
         return self._ids[: self._count]
-
-    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The rows of ids, of any shape; -1 where there is none."""
-        return self._rows.get(ids)
 
     def append(self, ids: NDArray[np.int64]) -> None:
         """Give the next rows to ids that have none."""
@@ -119,6 +108,24 @@ class DenseRows:
         self._ids[self._count : count] = ids
         self._rows.set(ids, np.arange(self._count, count, dtype=np.int32))
         self._count = count
+
+
+class DenseRows(_Rows):
+    """Which id has which of the rows 0 to N-1. A removed row's place is taken by one from the end."""
+
+    def __init__(self, ids: NDArray[np.int64] | None = None) -> None:
+        """Begin with these ids in rows 0 to N-1, or with none."""
+        super().__init__()
+        if ids is not None:
+            self.append(ids)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self._count
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The rows of ids, of any shape; -1 where there is none."""
+        return self._rows.get(ids)
 
     def remove(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Take the rows of ids that have one.
@@ -137,34 +144,20 @@ class DenseRows:
         return holes, moved
 
 
-class MarkedRows:
-    """Which id has which of the rows that only become more. A removed one keeps its row, which is marked."""
+class MarkedRows(_Rows):
+    """Which id has which of the rows that only become more. A removed one keeps its row, in which `ids` says `GONE`."""
 
     def __init__(self, ids: NDArray[np.int64] | None = None) -> None:
         """Begin with these ids in rows 0 to N-1, `GONE` where they were removed, or with none."""
-        self._ids = np.empty(0, np.int64) if ids is None else ids.copy()
-        self._count = len(self._ids)
-        self._rows = IdTable()
-        there = np.flatnonzero(self._ids != GONE)
-        self._rows.set(self._ids[there], there.astype(np.int32))
+        super().__init__()
+        if ids is not None:
+            self._ids, self._count = ids.copy(), len(ids)
+            there = np.flatnonzero(ids != GONE)
+            self._rows.set(ids[there], there.astype(np.int32))
 
     def __len__(self) -> int:
         """Number of ids."""
         return len(self._rows)
-
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """INT64 [N], the id of each row, `GONE` where it was removed; a view."""
-        return self._ids[: self._count]
-
-    def append(self, ids: NDArray[np.int64]) -> None:
-        """Give the next rows to ids that have none."""
-        count = self._count + len(ids)
-        if count > len(self._ids):
-            self._ids = _grown(self._ids, count)
-        self._ids[self._count : count] = ids
-        self._rows.set(ids, np.arange(self._count, count, dtype=np.int32))
-        self._count = count
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Mark the rows of ids that have one."""

@@ -20,7 +20,7 @@ from toonface_gallery.faiss_marked import GpuIndex, gpu_is_there
 from toonface_gallery.index import FaceIndex
 from toonface_gallery.two_stage import TwoStageIndex, VectorFile
 
-# Up to here every face is looked at, exactly, within some 2 ms; benchmarks/README.md has the figures.
+# Up to here every face is looked at, exactly, within a few ms; benchmarks/README.md has the figures.
 FLAT_MOST: Final = 25_000
 
 # Lists to search: the product with the number of lists, so that some 20,000 faces are looked at however many there are;
@@ -35,7 +35,11 @@ _FOR_A_CENTROID: Final = 39
 _FOR_A_PRODUCT: Final = 256 * _FOR_A_CENTROID
 _FOR_A_RANGE: Final = 1000
 
+# Vectors that codes without lists are learnt from, where there are so many.
+_FOR_CODES: Final = 20_000
+
 # Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers.
+# With fewer parts than the second number they would say too little.
 _CODE_PARTS: Final = 64
 _CODE_PARTS_LEAST: Final = 16
 
@@ -116,7 +120,7 @@ def plan(settings: IndexSettings, faces: int, dimension: int, memory: int) -> In
     if faces < least:
         return _flat(f"{settings.type} learns from {least:,} faces, and there are {faces:,}; it is Flat until then")
     lists = re.search(r"\bIVF(\d+)", factory)
-    sample = max(least, int(lists[1]) * 64 if lists else 20_000) if least else 0
+    sample = max(least, int(lists[1]) * 64 if lists else _FOR_CODES) if least else 0
     return IndexPlan(factory, parameters or _searching(factory), exact, sample, f"{settings.type}, as was asked for")
 
 
@@ -155,14 +159,15 @@ def memory_budget() -> int:
 def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
     if faces <= FLAT_MOST:
         return _flat(f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
-    codes, exact = faces * (_CODE_PARTS // 2 + _OVERHEAD), faces * 2 * dimension
+    parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
+    factory, code = (f"PQ{parts}x4fs", -(-parts // 2)) if parts >= _CODE_PARTS_LEAST else ("SQ8", dimension)
+    codes, exact = faces * (code + _OVERHEAD), faces * 2 * dimension
     where = "which the system keeps in memory" if codes + exact <= memory else "most of which stay on the disk"
     reason = (
         f"{faces:,} faces: all are compared by codes ({codes / 1e9:.2g} GB), the best of them by exact vectors "
         f"({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
     )
-    parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
-    return IndexPlan(f"PQ{parts}x4fs" if parts >= _CODE_PARTS_LEAST else "SQ8", "", "float16", 20_000, reason)
+    return IndexPlan(factory, "", "float16", _FOR_CODES, reason)
 
 
 def _flat(reason: str) -> IndexPlan:

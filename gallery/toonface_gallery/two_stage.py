@@ -7,15 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import faiss as typed_faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from toonface_gallery.id_rows import DenseRows
 from toonface_gallery.index import Encoded, FaceIndex, Reader, Writer, read_array, write_array
-
-# Its type stubs leave out half of it.
-faiss: Any = typed_faiss
 
 # Faces that the first stage proposes: this many for each that is asked for, and no fewer than the second number.
 _PROPOSED: Final = 4
@@ -41,8 +37,6 @@ class VectorFile:
         """
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (open as long as this object lives)
         self._dtype = np.dtype(dtype)
-        # NumPy takes ten times as long to make floats of half floats.
-        self._halves = faiss.ScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16) if dtype == "float16" else None
         self._dimension = dimension
         self._vectors: NDArray[Any] = np.empty((0, dimension), self._dtype)
         self._rows = DenseRows()
@@ -73,10 +67,8 @@ class VectorFile:
     def scores(self, vector: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inner products of `vector` FP32 [D] with those of `ids` INT64 [N], all of which are there."""
         chosen = self._vectors[self._rows.rows(ids)]
-        if self._halves is not None:
-            chosen = self._halves.decode(chosen.view(np.uint8))
         # Not by BLAS, whose threads wait for one another: on a busy machine a search took 4 ms in place of 0.1.
-        scores: NDArray[np.float32] = np.einsum("nd,d->n", chosen, vector)
+        scores: NDArray[np.float32] = np.einsum("nd,d->n", chosen.astype(np.float32), vector)
         return scores
 
     def save(self, out: Writer) -> None:

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import triton_python_backend_utils as pb_utils
 
 from toonface_contract.errors import ToonfaceError
 from toonface_contract.names import UNASKED_PARAMETER
 from toonface_server import stage
 from toonface_server.batching import Arrays, Run, run_alone, run_together
 from toonface_server.cpus import usable_cpus
-
-_DTYPES = {"TYPE_FP32": np.float32}
 
 _LOG = logging.getLogger(__name__)
 
@@ -93,7 +92,9 @@ class Model:
         """An answer of zeros, of as many rows as the batch has; for outputs of a fixed size."""
         rows = [len(next(iter(batch.values())))] if self.batches else []
         return {
-            output["name"]: np.zeros([*rows, *map(int, output["dims"])], _DTYPES[output["data_type"]])
+            output["name"]: np.zeros(
+                [*rows, *map(int, output["dims"])], pb_utils.triton_string_to_numpy(output["data_type"])
+            )
             for output in self.config["output"]
         }
 
@@ -123,13 +124,12 @@ def respond(requests: Sequence[Any], model: Model, run: Run) -> list[Any]:
         One `pb_utils.InferenceResponse` a request, in order; a request that fails gets an error.
     """
     batches = [_inputs(request, model) for request in requests]
-    asked = [position for position, request in enumerate(requests) if not model.unasked(request)]
-    some = [batches[position] for position in asked]
-    answers = run_together(some, run) if model.batches else [run_alone(batch, run) for batch in some]
-    by_position = dict(zip(asked, answers, strict=True))
+    unasked = [model.unasked(request) for request in requests]
+    asked = [batch for batch, nobody in zip(batches, unasked, strict=True) if not nobody]
+    answers = iter(run_together(asked, run) if model.batches else [run_alone(batch, run) for batch in asked])
     return [
-        stage.response(_reported(by_position[position]) if position in by_position else model.zeros(batch))
-        for position, batch in enumerate(batches)
+        stage.response(model.zeros(batch) if nobody else _reported(next(answers)))
+        for batch, nobody in zip(batches, unasked, strict=True)
     ]
 
 
