@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from toonface_benchmarks.cli_options import read_pictures
+from toonface_benchmarks.cli_options import read_pictures, repository_option
 from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
@@ -35,12 +35,7 @@ _progress = Console(stderr=True, style="dim")
 @click.command("sweep")
 @click.option("--address", help="gRPC address of a running server.  [default: one is started over --repository]")
 @click.option("--gallery", help="Gallery to search on that server.  [default: the demo's, enrolled for the purpose]")
-@click.option(
-    "--repository",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_ROOT / "build" / "repository",
-    help="Exported repository: to serve, and to make the stages' inputs.  [default: the demo's]",
-)
+@repository_option
 @click.option(
     "--pictures",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -50,7 +45,12 @@ _progress = Console(stderr=True, style="dim")
 @click.option("--concurrency", type=click.IntRange(1), multiple=True, help="Requests in flight; repeat it for more.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), multiple=True, help="Requests a second instead.")
 @click.option("--seconds", type=float, default=9.0, show_default=True, help="Length of one measurement.")
-@click.option("--stages/--no-stages", default=True, show_default=True, help="Measure each stage by itself, too.")
+@click.option(
+    "--stages/--no-stages",
+    default=True,
+    show_default=True,
+    help="Measure each stage by itself, too, with inputs that --repository makes.",
+)
 @click.option(
     "--latency-budget",
     type=click.FloatRange(0, min_open=True),
