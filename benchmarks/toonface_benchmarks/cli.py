@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from rich.console import Console
@@ -20,7 +22,7 @@ from toonface_benchmarks.cli_options import (
     read_pictures,
     repository_option,
 )
-from toonface_benchmarks.compare_cli import bench_compare
+from toonface_benchmarks.compare_cli import bench_compare, cache_option, missing
 from toonface_benchmarks.load_cli import bench_overload, bench_soak
 from toonface_benchmarks.parity_cli import bench_parity
 from toonface_benchmarks.sweep_cli import bench_sweep
@@ -38,6 +40,12 @@ def bench() -> None:
 
 @bench.command("ensemble")
 @repository_option
+@click.option(
+    "--default-pair",
+    type=click.Choice(["auto", "f32", "bf16", "int8"]),
+    help="Instead of a repository: PaddleX's default pair with random parameters, exported in this precision.",
+)
+@cache_option
 @pictures_option
 @gallery_option
 @click.option("--concurrency", "concurrencies", type=click.IntRange(1), multiple=True, default=(1, 4, 8))
@@ -46,6 +54,8 @@ def bench() -> None:
 @json_option
 def bench_ensemble(
     repository: Path,
+    default_pair: str | None,
+    cache: Path,
     pictures: Path,
     gallery_list: Path,
     concurrencies: tuple[int, ...],
@@ -58,16 +68,22 @@ def bench_ensemble(
     \b
     Example:
       toonface bench ensemble --repository build/repository --concurrency 1 --concurrency 4
+      toonface bench ensemble --default-pair int8
     """
-    report = ensemble.measure(
-        repository,
-        read_pictures(pictures),
-        gallery_list,
-        concurrencies=concurrencies,
-        rounds=rounds,
-        seconds=seconds,
-        progress=_progress.print,
-    )
+    encoded = read_pictures(pictures)
+    with ExitStack() as stack:
+        if default_pair is not None:
+            repository = Path(stack.enter_context(TemporaryDirectory())) / "repository"
+            _export_default_pair(repository, default_pair, cache, pictures)
+        report = ensemble.measure(
+            repository,
+            encoded,
+            gallery_list,
+            concurrencies=concurrencies,
+            rounds=rounds,
+            seconds=seconds,
+            progress=_progress.print,
+        )
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
         return
@@ -99,6 +115,22 @@ def bench_ensemble(
             f"{row['ensemble_p95_ms']:.0f}",
         )
     _console.print(table)
+
+
+def _export_default_pair(folder: Path, precision: str, cache: Path, pictures: Path) -> None:
+    try:
+        from toonface_benchmarks import common_ground
+    except ModuleNotFoundError as error:
+        raise missing("ensemble --default-pair", error) from error
+    common_ground.prepare(
+        common_ground.random_default_pair(cache, _progress.print),
+        folder,
+        equal=False,
+        trained=False,
+        tell=_progress.print,
+        precision=precision,
+        calibration=pictures if precision == "int8" else None,
+    )
 
 
 @bench.command("startup")

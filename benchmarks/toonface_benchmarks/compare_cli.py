@@ -45,7 +45,13 @@ markdown_option = click.option(
 @pipeline_option
 @click.option("--default-pair", is_flag=True, help="PaddleX's default pair with random parameters, instead.")
 @click.option("--as-shipped", is_flag=True, help="Let BlazeFace keep its canvas and scales, which PaddleX has not.")
-@click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "f32", "bf16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="What toonface computes in; int8 is calibrated on the pictures.",
+)
 @pictures_option
 @gallery_option
 @click.option(
@@ -102,6 +108,7 @@ def bench_compare(
             trained=not default_pair,
             tell=_progress.print,
             precision=precision,
+            calibration=pictures if precision == "int8" else None,
         )
         report = compare.measure(
             ground,

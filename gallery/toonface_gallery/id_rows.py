@@ -35,8 +35,14 @@ class IdTable:
         if self._used == 0:
             return np.full(ids.shape, ABSENT, np.int32)
         known = self._ids[: self._used]
-        places = np.minimum(np.searchsorted(known, ids), self._used - 1)
-        return np.where(known[places] == ids, self._values[places], np.int32(ABSENT))
+        # Where they are if no number was left out, as is common: bisection among a million takes ten times as long.
+        places = np.clip(ids - known[0], 0, self._used - 1)
+        elsewhere = known[places] != ids
+        if elsewhere.any():
+            places[elsewhere] = np.minimum(np.searchsorted(known, ids[elsewhere]), self._used - 1)
+            return np.where(known[places] == ids, self._values[places], np.int32(ABSENT))
+        values: NDArray[np.int32] = self._values[places]
+        return values
 
     def set(self, ids: NDArray[np.int64], values: NDArray[np.int32]) -> None:
         """Give numbers to ids, new ones or old, each once."""

@@ -67,8 +67,9 @@ class VectorFile:
     def scores(self, vector: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inner products of `vector` FP32 [D] with those of `ids` INT64 [N], all of which are there."""
         chosen = self._vectors[self._rows.rows(ids)]
+        exact = _floats(chosen) if self._dtype == np.float16 else chosen
         # Not by BLAS, whose threads wait for one another: on a busy machine a search took 4 ms in place of 0.1.
-        scores: NDArray[np.float32] = np.einsum("nd,d->n", chosen.astype(np.float32), vector)
+        scores: NDArray[np.float32] = np.einsum("nd,d->n", exact, vector)
         return scores
 
     def save(self, out: Writer) -> None:
@@ -141,3 +142,19 @@ class TwoStageIndex:
         """See FaceIndex."""
         self.first.restore(source)
         self._exact.restore(source)
+
+
+# Of a half float whose sign, exponent and fraction were moved to where a float has them: without the sign's copies, and
+# by what exponents are to be raised, since those of a half float count from -15 and of a float from -127 (IEEE 754).
+_IN_PLACE: Final = np.array(0x8FFFE000, np.uint32).view(np.int32)
+_RAISED: Final = np.float32(2.0**112)
+
+
+def _floats(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Finite half floats as floats, exactly. NumPy's own conversion goes one by one, and takes three times as long."""
+    bits = halves.view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= _IN_PLACE
+    floats = bits.view(np.float32)
+    floats *= _RAISED
+    return floats

@@ -86,3 +86,27 @@ def chain(*operations: str, factor: float = 2.0) -> onnx.ModelProto:
     vectors = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"])] for name in ("x", "y")]
     graph = helper.make_graph(nodes, "chain", *vectors, used)
     return helper.make_model(graph, opset_imports=OPSETS, ir_version=8)
+
+
+def swish_layers(count: int) -> onnx.ModelProto:
+    """Layers of a 3x3 convolution and `x * sigmoid(x)`, from `pixels` UINT8 [B,16,16,3] to `features` FP32 [B,8]."""
+    random = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float_pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float_pixels"], ["layer_0"], perm=[0, 3, 1, 2]),
+    ]
+    weights = []
+    for number in range(count):
+        last, weight, wide, gate = f"layer_{number}", f"weight_{number}", f"wide_{number}", f"gate_{number}"
+        values = random.normal(0, 0.1, (8, 8 if number else 3, 3, 3)).astype(np.float32)
+        weights.append(numpy_helper.from_array(values, weight))
+        nodes += [
+            helper.make_node("Conv", [last, weight], [wide], pads=[1, 1, 1, 1]),
+            helper.make_node("Sigmoid", [wide], [gate]),
+            helper.make_node("Mul", [wide, gate], [f"layer_{number + 1}"]),
+        ]
+    nodes.append(helper.make_node("ReduceMean", [f"layer_{count}"], ["features"], axes=[2, 3], keepdims=0))
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["B", 16, 16, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["B", 8])
+    graph = helper.make_graph(nodes, "swish_layers", [pixels], [features], weights)
+    return helper.make_model(graph, opset_imports=OPSETS, ir_version=8)

@@ -14,6 +14,7 @@ from export_helpers import Exported
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from small_networks import embedder as small_embedder
+from small_networks import swish_layers
 
 from toonface_contract.errors import ExportError
 from toonface_export import forms
@@ -156,6 +157,19 @@ def test_the_shipped_embedder_in_int8(exported: Exported) -> None:
     assert executed.get("u8", 0) + executed.get("i8", 0) > 20
     assert form.details["calibration_pictures"] == 32
     assert any("quantise on 32 pictures" in step for step in steps)
+
+
+def test_int8_leaves_an_activation_of_two_operations_whole(tmp_path: Path) -> None:
+    """What is quantised in the middle of `x * sigmoid(x)` is computed apart from the convolution, in floating point."""
+    import openvino
+
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    for name, content in quantise(swish_layers(4), pictures).items():
+        (tmp_path / name).write_bytes(content)
+    compiled = openvino.Core().compile_model(tmp_path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    executed = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ordered_ops()]
+    assert executed.count("Convolution") == 4
+    assert not {"Eltwise", "FakeQuantize"} & set(executed)
 
 
 # In a process of its own, on one processor, so with one thread.

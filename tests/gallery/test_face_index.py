@@ -23,6 +23,7 @@ from toonface_gallery.faiss_index import FaissIndex
 from toonface_gallery.faiss_marked import MarkedIndex
 from toonface_gallery.index import FaceIndex, deepen
 from toonface_gallery.plan import plan
+from toonface_gallery.two_stage import VectorFile
 
 DIMENSION = 16
 
@@ -212,6 +213,17 @@ def test_vectors_of_two_stages_leave_no_file_behind(tmp_path: Path) -> None:
     index.add(np.arange(1000), index.encode(unit_vectors(1000, 1, DIMENSION)))
     assert list(tmp_path.iterdir()) == []
     assert len(index) == 1000
+
+
+def test_vectors_of_half_floats_are_scored_as_they_are(tmp_path: Path) -> None:
+    """Of every half float there is, the smallest and -0 among them."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    vectors = VectorFile(1, "float16", tmp_path)
+    vectors.reserve(len(halves))
+    vectors.add(np.arange(len(halves)), halves.astype(np.float32)[:, np.newaxis])
+    scores = vectors.scores(np.ones(1, np.float32), np.arange(len(halves)))
+    assert np.array_equal(scores, halves.astype(np.float32))
 
 
 def test_a_search_stays_on_the_thread_that_asked() -> None:
