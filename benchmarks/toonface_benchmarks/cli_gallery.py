@@ -26,7 +26,12 @@ from toonface_benchmarks import gallery
 )
 @click.option("--dimension", type=click.IntRange(2), default=512, show_default=True)
 @click.option("--hnsw-most", type=int, default=100_000, show_default=True, help="Faces up to which HNSW is built.")
-@click.option("--paddlex/--no-paddlex", default=True, show_default=True, help="Measure PaddleX's way too.")
+@click.option(
+    "--paddlex/--no-paddlex",
+    default=True,
+    show_default=True,
+    help="Measure PaddleX's ways too.",
+)
 @click.option("--writer/--no-writer", default=True, show_default=True, help="Measure searches beside a writer too.")
 @click.option(
     "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(), help="For files."
@@ -46,7 +51,7 @@ def bench_gallery(
     plot_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure galleries of made-up faces: each index type, PaddleX's way, and searches beside a writer.
+    """Measure galleries of made-up faces: each index type, PaddleX's ways, and searches beside a writer.
 
     \b
     Example:
@@ -109,8 +114,7 @@ def _show(report: gallery.SizeReport) -> None:
             f"{built.batch_per_second:,.0f}",
         )
     console.print(table)
-    if report.reloading is not None:
-        way, recall, rounds = report.reloading
+    for way, recall, rounds in report.reloading:
         console.print(
             f"PaddleX's way: {way.index}, {rounds} rounds of k-means, built in {way.build_seconds:.1f} s; recall@1 "
             f"{recall.at_1:.3f}, @5 {recall.at_5:.3f}; a request p50 {way.searches.p50_ms:.1f} ms, p99 "

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from toonface_benchmarks.common_ground import Ground
 from toonface_benchmarks.contenders import TOONFACE, Contender, started
-from toonface_benchmarks.load import LoadResult
-
-_T = TypeVar("_T")
-
-# Threads of some engines go on spinning for a while, and would be in the next one's way.
-_REST_SECONDS = 0.5
+from toonface_benchmarks.load import LoadResult, pooled
+from toonface_benchmarks.turns import times, turns
 
 
 @dataclass(frozen=True)
@@ -36,14 +31,18 @@ class CompareReport:
     enrolled: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: medians over the rounds, and how many times as fast as each of them toonface is."""
+        """For JSON: medians over the rounds, and how many times as fast as each of them toonface is.
+
+        Percentiles are of all requests of all rounds.
+        """
         loads = [
             {
                 "concurrency": concurrency,
                 "contender": name,
+                "requests": sum(len(run.latencies) for run in results),
                 "per_second": statistics.median(run.throughput for run in results),
-                "p50_ms": 1000 * statistics.median(run.percentile(50) for run in results),
-                "p95_ms": 1000 * statistics.median(run.percentile(95) for run in results),
+                "p50_ms": 1000 * pooled(results).percentile(50),
+                "p95_ms": 1000 * pooled(results).percentile(95),
                 **times([run.throughput for run in runs[TOONFACE]], [run.throughput for run in results]),
             }
             for concurrency, runs in self.runs.items()
@@ -56,12 +55,6 @@ class CompareReport:
         ]
         faces = {name: list(found) for name, found in self.faces.items()}
         return {"loads": loads, "enrolments": enrolments, "faces": faces}
-
-
-def times(mine: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """The ratio of two speeds round by round: its median, and its smallest and largest."""
-    ratios = [fast / slow for fast, slow in zip(mine, theirs, strict=True)]
-    return {"toonface_times": statistics.median(ratios), "toonface_times_range": [min(ratios), max(ratios)]}
 
 
 def measure(
@@ -104,19 +97,6 @@ def measure(
             runs[callers] = turns(loads, rounds, tell)
     enrolled = sum(1 for line in gallery_list.read_text(encoding="utf-8").splitlines() if line.strip())
     return CompareReport(runs, enrolments, faces, enrolled)
-
-
-def turns(works: Mapping[str, Callable[[], _T]], rounds: int, tell: Callable[[str], None]) -> dict[str, list[_T]]:
-    """The results of works that take turns, by name; who begins changes from round to round."""
-    results: dict[str, list[_T]] = {name: [] for name in works}
-    names = list(works)
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            results[name].append(works[name]())
-            time.sleep(_REST_SECONDS)
-    return results
 
 
 def _loading(contender: Contender, callers: int, seconds: float) -> Callable[[], LoadResult]:

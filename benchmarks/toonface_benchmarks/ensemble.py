@@ -10,13 +10,15 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toonface_benchmarks.in_process import InProcess
-from toonface_benchmarks.load import LoadResult, closed_loop
+from toonface_benchmarks.load import LoadResult, closed_loop, pooled
 from toonface_benchmarks.serving import enrol, serving
 from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
+from toonface_benchmarks.turns import turns
 from toonface_client import ToonfaceClient
 from toonface_contract.options import RecognitionOptions
 from toonface_gallery.live import LiveGalleries
@@ -55,9 +57,9 @@ class Comparison:
             "ceiling_per_second": statistics.median(run.throughput for run in self.ceiling),
             "ratio": statistics.median(ratios),
             "ratio_range": [ratios[0], ratios[-1]],
-            "ensemble_p50_ms": 1000 * statistics.median(run.percentile(50) for run in self.ensemble),
-            "ensemble_p95_ms": 1000 * statistics.median(run.percentile(95) for run in self.ensemble),
-            "ceiling_p50_ms": 1000 * statistics.median(run.percentile(50) for run in self.ceiling),
+            "ensemble_p50_ms": 1000 * pooled(self.ensemble).percentile(50),
+            "ensemble_p95_ms": 1000 * pooled(self.ensemble).percentile(95),
+            "ceiling_p50_ms": 1000 * pooled(self.ceiling).percentile(50),
         }
 
 
@@ -134,12 +136,12 @@ def measure(
                 stages, request_ms = _stage_times(server.address, ask, pictures, seconds)
                 comparisons = []
                 for concurrency in concurrencies:
-                    runs: tuple[list[LoadResult], list[LoadResult]] = ([], [])
-                    for turn in range(rounds):
-                        progress(f"concurrency {concurrency}, round {turn + 1} of {rounds}")
-                        for call, results in zip((ask, ceiling.recognize), runs, strict=True):
-                            results.append(closed_loop(call, pictures, concurrency=concurrency, seconds=seconds))
-                    comparisons.append(Comparison(concurrency, *runs))
+                    progress(f"concurrency {concurrency}")
+                    works = {
+                        name: partial(closed_loop, call, pictures, concurrency=concurrency, seconds=seconds)
+                        for name, call in (("ensemble", ask), ("ceiling", ceiling.recognize))
+                    }
+                    comparisons.append(Comparison(concurrency, **turns(works, rounds, progress)))
         finally:
             galleries.stop()
             store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,11 @@ from toonface_gallery.store import GalleryStore
 PROBES: Final = 500
 _BATCH: Final = 1000  # faces that are enrolled together
 
-# Above these, k-means with a centroid for every 8 faces takes hours: one round instead, and then fewer lists too. What
-# a request costs is the reading, to which neither matters.
+# PaddleX's IVF has a list for every 8 faces, 65,536 at most. Above these, k-means for so many takes hours: one round
+# instead, and then fewer lists too. What a request costs is the reading, to which neither matters.
 _PADDLEX_TRAINED: Final = 20_000
 _PADDLEX_LISTS: Final = 16_384
+_PADDLEX_FACES_A_LIST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class SizeReport:
         indices: what was measured, by the type that was asked for.
         recalls: of the searches with the planned parameters, by the same.
         sweep_recalls: of the sweeps.
-        reloading: PaddleX's way, its recall, and its rounds of k-means; None where it was left out.
+        reloading: PaddleX's ways, the recall of each, and its rounds of k-means; empty where they were left out.
         beside_writer: the automatic index, without and with a writer; None where it was left out.
     """
 
@@ -60,7 +61,7 @@ class SizeReport:
     indices: dict[str, Built]
     recalls: dict[str, Recall]
     sweep_recalls: dict[str, list[Recall]]
-    reloading: tuple[Reloading, Recall, int] | None
+    reloading: list[tuple[Reloading, Recall, int]]
     beside_writer: BesideWriter | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,8 +70,8 @@ class SizeReport:
         for built in plain["indices"].values():
             for searches in (built["searches"], *built["sweep"]):
                 del searches["found"]
-        if plain["reloading"]:
-            del plain["reloading"][0]["searches"]["found"]
+        for reloading, _, _ in plain["reloading"]:
+            del reloading["searches"]["found"]
         return plain
 
 
@@ -93,7 +94,7 @@ def measure(
         folder: for stores and indices, which are deleted afterwards.
         dimension: of the embeddings.
         slow_most: faces up to which HNSW indices are built.
-        paddlex: measure PaddleX's way too.
+        paddlex: measure PaddleX's ways too.
         writer: measure searches beside a writer too.
         progress: told what is being done.
     """
@@ -131,7 +132,7 @@ def _measure_size(
             f"  {built.index}: recall@1 {_recall(built.searches, exact).at_1:.3f} in {built.searches.p50_ms:.2f} ms"
         )
         indices[asked] = built
-    reloading = _paddlex(faces, probes, exact, folder, progress) if paddlex else None
+    reloading = list(_paddlex(faces, probes, exact, folder, progress)) if paddlex else []
     beside = _beside_writer(url, faces, probes, folder, progress) if writer else None
     return SizeReport(
         faces=faces.count,
@@ -179,13 +180,14 @@ def _paddlex(
     exact: NDArray[np.int64],
     folder: Path,
     progress: Callable[[str], None],
-) -> tuple[Reloading, Recall, int]:
-    rounds = 25 if faces.count <= _PADDLEX_TRAINED else 1
-    progress(f"{faces.count:,} faces: PaddleX's way, {rounds} rounds of k-means")
+) -> Iterator[tuple[Reloading, Recall, int]]:
     path = folder / "vectors.npy"
     np.save(path, np.concatenate([faces.embeddings(chunk) for chunk in faces.chunks()]))
-    measured = apart(measure_reloading, path, folder, probes, most_lists=_PADDLEX_LISTS, rounds=rounds, requests=20)
-    return measured, _recall(measured.searches, exact - 1), rounds
+    for lists in (0, min(_PADDLEX_LISTS, faces.count // _PADDLEX_FACES_A_LIST)):
+        rounds = 0 if not lists else 25 if faces.count <= _PADDLEX_TRAINED else 1
+        progress(f"{faces.count:,} faces: PaddleX's way, {lists} lists, {rounds} rounds of k-means")
+        measured = apart(measure_reloading, path, folder, probes, lists=lists, rounds=rounds, requests=20)
+        yield measured, _recall(measured.searches, exact - 1), rounds
 
 
 def _recall(searches: Searches, exact: NDArray[np.int64]) -> Recall:

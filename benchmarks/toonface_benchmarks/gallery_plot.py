@@ -22,9 +22,8 @@ def plot(reports: Sequence[SizeReport], path: Path) -> None:
             (line,) = panel.plot(latencies, recalls, marker=".", linewidth=1)
             own = report.recalls[asked].at_1
             panel.plot(built.searches.p50_ms, own, "o", markersize=8, color=line.get_color(), label=asked)
-        if report.reloading is not None:
-            reloading, recall, _ = report.reloading
-            panel.plot(reloading.searches.p50_ms, recall.at_1, "kx", label="PaddleX's way")
+        for (reloading, recall, _), mark in zip(report.reloading, ("kx", "k+"), strict=False):
+            panel.plot(reloading.searches.p50_ms, recall.at_1, mark, label=f"PaddleX's way, {reloading.index}")
         panel.set_xscale("log")
         panel.set_title(f"{report.faces:,} faces")
         panel.set_xlabel("one search, median, ms")

@@ -37,6 +37,12 @@ class LoadResult:
         return float(np.percentile(self.latencies, percent))
 
 
+def pooled(runs: Sequence[LoadResult]) -> LoadResult:
+    """Several runs of the same load as if they were one."""
+    latencies = tuple(latency for run in runs for latency in run.latencies)
+    return LoadResult(runs[0].concurrency, latencies, sum(run.seconds for run in runs))
+
+
 def closed_loop(
     call: Callable[[_T], object], pictures: Sequence[_T], *, concurrency: int, seconds: float
 ) -> LoadResult:

@@ -151,7 +151,7 @@ def bench_overload(
 
     The peak is measured before and after with callers who wait for their answers. The load does not wait, and nothing
     is tried again. The exit status is 1 if too little of the peak remains, if a request is neither answered nor refused
-    as overloaded, or if a refusal takes longer than an answer at the peak.
+    as overloaded, or if one refusal in twenty takes longer than an answer at the peak.
 
     \b
     Examples:
@@ -192,11 +192,12 @@ def _show(report: overload.OverloadReport, faults: Sequence[str]) -> None:
     table = Table("what", "value", title="Overload")
     first, second = report.peak_runs
     table.add_row("peak, before and after", f"{first:.1f} and {second:.1f} a second")
-    table.add_row("offered", f"{report.offered_per_second:.1f} a second")
+    table.add_row("offered", f"{report.offered_per_second:.1f} a second, {report.times:.2f} times the better peak")
     table.add_row("goodput", f"{report.goodput_per_second:.1f} a second, {report.share:.0%} of the peak")
     answers = f"p50 {report.answered_p50:.0f}, p95 {report.answered_p95:.0f}, p99 {report.answered_p99:.0f} ms"
     table.add_row("answered", f"{report.answered}; {answers}")
-    table.add_row("refused", f"{report.refused}; p50 {report.refused_p50:.1f}, p99 {report.refused_p99:.1f} ms")
+    refusals = f"p50 {report.refused_p50:.1f}, p95 {report.refused_p95:.1f}, p99 {report.refused_p99:.1f} ms"
+    table.add_row("refused", f"{report.refused}; {refusals}")
     table.add_row("failed", ", ".join(f"{number} {code}" for code, number in report.failed.items()) or "none")
     tables().print(table)
     for fault in faults:

@@ -99,9 +99,9 @@ class PaddlexPipeline:
         """Build the index that is searched from then on; returns the seconds that it took."""
         return float(self._ask("build", gallery_list=str(gallery_list.absolute()))["seconds"])
 
-    def recognize(self, picture: Path) -> list[dict[str, Any]]:
+    def recognize(self, picture: Path, **options: Any) -> list[dict[str, Any]]:
         """The faces of a picture file; see `Worker.recognize`."""
-        found: list[dict[str, Any]] = self._ask("recognize", picture=str(picture.absolute()))
+        found: list[dict[str, Any]] = self._ask("recognize", picture=str(picture.absolute()), **options)
         return found
 
     def load(self, pictures: Sequence[Path], concurrency: int, seconds: float) -> LoadResult:

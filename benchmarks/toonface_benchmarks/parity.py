@@ -23,6 +23,7 @@ MOST_PIXELS = 0.5
 MOST_SCORE = 1e-3
 # Boxes that overlap as much as this are the same face, however they differ.
 _SAME_FACE = 0.5
+_NO_THRESHOLD = -2.0  # below any similarity
 _GALLERY = "parity"
 
 
@@ -34,7 +35,7 @@ class Answer:
         box: x1, y1, x2, y2 in pixels of the picture.
         score: of the detection.
         label: the decision.
-        ranks: labels of the nearest enrolled faces, best first; empty where the side does not tell them.
+        ranks: labels of the nearest enrolled faces, best first.
         scores: their similarities.
     """
 
@@ -58,8 +59,7 @@ class Differences:
         detection_score: largest difference.
         labels: faces with another decision.
         similarity: largest difference of similarities at the same rank.
-        ranked: faces whose ranked labels both sides tell.
-        ranks: of them, those with another order, where it is not that of ties within the bound of scores.
+        ranks: faces whose labels are ranked in another order, where it is not that of ties within the bound of scores.
         where: what differed, a line each.
     """
 
@@ -71,7 +71,6 @@ class Differences:
     detection_score: float = 0.0
     labels: int = 0
     similarity: float = 0.0
-    ranked: int = 0
     ranks: int = 0
     where: list[str] = field(default_factory=list)
 
@@ -105,13 +104,11 @@ class Differences:
             if own.label != other.label:
                 self.labels += 1
                 self.where.append(f"{picture}: {own.label} for {_told(other)}")
-            if own.ranks and other.ranks:
-                self.ranked += 1
-                apart = [abs(one - two) for one, two in zip(own.scores, other.scores, strict=False)]
-                self.similarity = max(self.similarity, *apart)
-                if not same_order(own, other):
-                    self.ranks += 1
-                    self.where.append(f"{picture}: ranks {own.ranks} for {other.ranks}")
+            apart = [abs(one - two) for one, two in zip(own.scores, other.scores, strict=False)]
+            self.similarity = max(self.similarity, *apart)
+            if not same_order(own, other):
+                self.ranks += 1
+                self.where.append(f"{picture}: ranks {own.ranks} for {other.ranks}")
 
 
 def matched(
@@ -177,7 +174,9 @@ def compare(
                 file = folder / "picture.jpg"
                 file.write_bytes(picture)
                 result = client.recognize(picture, gallery=_GALLERY)
-                found.add(name, [_mine(face) for face in result.faces], list(map(_theirs, pipeline.recognize(file))))
+                # It tells no ranks of a face below the threshold, so it is asked without one as well.
+                decided, ranked = pipeline.recognize(file), pipeline.recognize(file, rec_threshold=_NO_THRESHOLD)
+                found.add(name, [_mine(face) for face in result.faces], list(map(_theirs, decided, ranked)))
     return found
 
 
@@ -188,10 +187,11 @@ def _mine(face: Any) -> Answer:
     return Answer((box.x1, box.y1, box.x2, box.y2), face.detection_score, face.label, ranks, scores)
 
 
-def _theirs(face: dict[str, Any]) -> Answer:
-    """PaddleX tells no ranks of a face below the threshold."""
-    ranks, scores = tuple(face["labels"] or ()), tuple(face["scores"] or ())
-    return Answer(tuple(face["box"]), face["score"], ranks[0] if ranks else UNKNOWN_LABEL, ranks, scores)
+def _theirs(decided: dict[str, Any], ranked: dict[str, Any]) -> Answer:
+    label = decided["labels"][0] if decided["labels"] else UNKNOWN_LABEL
+    return Answer(
+        tuple(decided["box"]), decided["score"], label, tuple(ranked["labels"] or ()), tuple(ranked["scores"] or ())
+    )
 
 
 def _overlap(mine: Sequence[float], theirs: Sequence[float]) -> float:

@@ -111,6 +111,6 @@ def _table(found: Mapping[str, Differences]) -> str:
     for name, each in found.items():
         changed = f"{each.decisions} | {each.lost}, {each.added}, {each.labels}"
         largest = f"{each.pixels:.2g} | {each.detection_score:.1g} | {each.similarity:.1g}"
-        ranks = f"{each.ranks} of {each.ranked} | {'yes' if each.equal else 'no'}"
+        ranks = f"{each.ranks} of {each.faces - each.lost} | {'yes' if each.equal else 'no'}"
         lines.append(f"| {name} | {each.pictures} | {each.faces} | {changed} | {largest} | {ranks} |")
     return "\n".join([*lines, ""])

@@ -56,8 +56,8 @@ class Measurement:
         load: what was asked.
         throughput: answered rows a second; of a model that does not batch, requests.
         p50, p90, p95, p99: latency at the client.
-        queue: waiting in the server, averaged; of an ensemble the sum over its stages.
-        compute: in the models, averaged, likewise.
+        queue: waiting in the server, averaged; of an ensemble itself, not of its stages.
+        compute: in the models, averaged; of an ensemble the sum over its stages.
     """
 
     load: Load

@@ -96,6 +96,7 @@ def _overload(**changes: object) -> OverloadReport:
         "answered_p95": 950.0,
         "answered_p99": 990.0,
         "refused_p50": 5.0,
+        "refused_p95": 10.0,
         "refused_p99": 20.0,
     }
     return OverloadReport(**{**values, **changes})  # type: ignore[arg-type]
@@ -103,14 +104,14 @@ def _overload(**changes: object) -> OverloadReport:
 
 def test_an_overload_has_its_faults_named() -> None:
     assert _overload().faults(0.8) == []
-    assert _overload().as_dict()["share"] == 0.9
+    assert (_overload().as_dict()["share"], _overload().as_dict()["times"]) == (0.9, 3.0)
     assert _overload(goodput_per_second=30.0).faults(0.8) == ["goodput is 60% of the peak, less than 80%"]
     assert _overload(failed={"deadline_exceeded": 3}).faults(0.8) == [
         "neither answered nor refused: 3 deadline_exceeded"
     ]
-    (slow,) = _overload(refused_p50=400.0).faults(0.8)
+    (slow,) = _overload(refused_p95=400.0).faults(0.8)
     assert "longer than an answer" in slow
-    assert _overload(refused=0, refused_p50=math.nan).faults(0.8) == []
+    assert _overload(refused=0, refused_p95=math.nan).faults(0.8) == []
 
 
 def test_windows_divide_a_load_by_when_requests_were_due() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from toonface_benchmarks.perf_analyzer import Load, Measurement, PerfAnalyzer, read_report, write_inputs
 from toonface_benchmarks.picture_mix import FACES, SIZES, picture_mix
-from toonface_benchmarks.sweep import Sweep
+from toonface_benchmarks.sweep import Sweep, of_stages
 from toonface_benchmarks.sweep_report import servers_needed, write_report
 from toonface_benchmarks.triton_statistics import STAGES, ModelStatistics, StageTime, stage_times
 from toonface_contract.errors import ConfigError, ServerError
@@ -37,6 +37,9 @@ def test_a_report_is_read_in_milliseconds(tmp_path: Path) -> None:
     found = read_report(path, Load("concurrency", 2))
     assert (found.throughput, found.p50, found.p99) == (10.7265, 174.087, 364.736)
     assert found.queue == 0.001
+    # An ensemble has no queue; its requests wait in those of its stages.
+    waited = of_stages(found, [StageTime("preprocess", 1.5, 20.0), StageTime("face_detection", 30.0, 5.0)])
+    assert (waited.queue, waited.compute, waited.p50) == (31.5, 25.0, found.p50)
     assert found.compute == pytest.approx(0.741 + 135.811 + 4.256)
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks of long and of excessive load, for a few seconds: what they report, not how fast it is."""
+"""The benchmarks of a server, for a few seconds each: what they report, not how fast it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import subprocess
 from pathlib import Path
 
 import psutil
-from live_server import TOONFACE, Server
+import pytest
+from live_server import CHECKOUT, TOONFACE, Server
+
+from toonface_benchmarks.triton_statistics import STAGES
+from toonface_contract.names import FACE_RECOGNITION
+
+PERF_ANALYZER = CHECKOUT / "build" / "perf_analyzer" / "perf_analyzer"
 
 
 def test_an_overload_answers_or_refuses_every_request(server: Server, characters: str, tmp_path: Path) -> None:
@@ -40,14 +46,50 @@ def test_a_gallery_that_is_not_there_ends_an_overload_before_it_begins(server: S
 
 
 def test_a_soak_searches_and_writes_and_watches_every_process(repository: Path, tmp_path: Path) -> None:
-    command = [TOONFACE, "bench", "soak", "--repository", repository, "--minutes", "0.1", "--rate", "3", "--json"]
+    command = [TOONFACE, "bench", "soak", "--repository", repository, "--minutes", "0.1", "--share", "0.2", "--json"]
     command += ["--writes", "20", "--timeout", "60", "--output", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     report = json.loads(done.stdout)
     assert report["failed"] == {} == report["write_failed"]
     assert report["answered"] == report["requests"] > 0
+    assert report["rate"] == pytest.approx(0.2 * report["capacity_per_second"])
     assert report["written"] > 0
     names = {name.split(" ")[0] for name in report["memory"]["megabytes"]}
     assert names > {"tritonserver", "preprocess", "face_detection", "crop_align", "face_embedding", "gallery_search"}
     assert all(min(values) > 1 for values in report["memory"]["megabytes"].values())
     assert {path.name for path in tmp_path.iterdir()} == {"report.md", "soak.json", "soak.png"}
+
+
+def test_the_ensemble_is_held_against_its_functions_in_one_process(repository: Path) -> None:
+    command = [TOONFACE, "bench", "ensemble", "--repository", repository, "--rounds", "2", "--seconds", "0.5", "--json"]
+    done = subprocess.run([*command, "--concurrency", "2"], capture_output=True, text=True, check=True, timeout=120)
+    report = json.loads(done.stdout)
+    assert [each["stage"] for each in report["stages"]] == list(STAGES)
+    assert 0 < sum(each["compute_ms"] for each in report["stages"]) < report["request_ms"]
+    (comparison,) = report["comparisons"]
+    low, high = comparison["ratio_range"]
+    assert 0 < low <= comparison["ratio"] <= high
+    assert report["best_ceiling_per_second"] == comparison["ceiling_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_a_start_is_timed_and_every_stage_repaired(repository: Path) -> None:
+    command = [TOONFACE, "bench", "startup", "--repository", repository, "--seconds", "1", "--json"]
+    report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+    assert set(report["repair_seconds"]) > set(STAGES)
+    assert 0 < report["ready_seconds"] <= report["first_answer_seconds"]
+    assert 0 < report["idle_mb"] <= report["peak_mb"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PERF_ANALYZER.exists(), reason="`make perf-analyzer` was not run")
+@pytest.mark.parametrize("budget", [[], ["--latency-budget", "100000"]])
+def test_a_sweep_measures_the_ensemble_and_each_stage(repository: Path, tmp_path: Path, budget: list[str]) -> None:
+    command = [TOONFACE, "bench", "sweep", "--repository", repository, "--count", "2", "--seconds", "0.6", "--json"]
+    command += ["--concurrency", "2", "--output", tmp_path, *budget]
+    sweeps = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+    assert [each["model"] for each in sweeps] == [FACE_RECOGNITION, *STAGES]
+    (whole,) = sweeps[0]["measurements"]
+    assert whole["queue"] == pytest.approx(sum(each["queue"] for each in sweeps[0]["stages"][0]))
+    assert all(each["measurements"][0]["throughput"] > 0 for each in sweeps)
+    assert ("Capacity" in (tmp_path / "report.md").read_text()) == bool(budget)
