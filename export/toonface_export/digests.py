@@ -16,6 +16,9 @@ MANIFEST = "toonface.json"
 MODEL_MANIFEST = "model.json"
 """Of one exported network, beside its config.pbtxt."""
 
+COMPILED = "__pycache__"
+"""Folder in which Python keeps the modules that it has compiled: no part of an export, and rewritten as it likes."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a manifest.
@@ -40,10 +43,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def with_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest with `files`: the SHA-256 of every other file in its folder, by its path there."""
+    """A manifest with `files`: the SHA-256 of every other file in its folder but compiled modules, by its path."""
     files = {
         path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
+        if path.is_file() and path != folder / MANIFEST and COMPILED not in path.relative_to(folder).parts
     }
     return {**content, "files": files}

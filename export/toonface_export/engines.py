@@ -14,7 +14,7 @@ from toonface_contract.errors import ExportError
 from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING
 from toonface_ensemble.nms import NmsParameters
 from toonface_export.bounds import BOUNDS, Bounds, misses
-from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json, with_files, write_json
+from toonface_export.digests import COMPILED, MANIFEST, MODEL_MANIFEST, read_json, with_files, write_json
 from toonface_export.engine import EngineBuilder, EngineSettings
 from toonface_export.engine_inspection import built_types, check_built, load_engine
 from toonface_export.figures import Answers, figures_as_json
@@ -96,7 +96,8 @@ def rebuild(folder: Path, progress: Progress, bounds: Bounds = BOUNDS) -> dict[s
         "--backend onnxruntime, which needs no engine"
     )
     with assembled(folder, progress) as copy:
-        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        # A server that runs leaves compiled modules in what it serves.
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COMPILED))
         if single:
             return build_engine(copy, trt, gpu, progress, bounds)
         build_engines(copy, trt, gpu, progress, bounds)

@@ -14,6 +14,9 @@ INSTEAD = (
 )
 """What to do where an export was to build engines, and there is no GPU."""
 
+# Polygraphy runs what TensorRT has built, to compare it; a build takes minutes, so both are looked for before.
+_PACKAGES = ("tensorrt", "polygraphy")
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -55,13 +58,17 @@ def require_gpu(instead: str) -> tuple[Any, Gpu]:
         instead: what to do where they are missing, for the message.
 
     Raises:
-        ExportError: one of them is missing.
+        ExportError: the GPU is missing, or a package that engines are built or compared with.
     """
-    try:
-        trt = import_module("tensorrt")
-    except ImportError as error:
-        raise ExportError(f"TensorRT's Python package is not installed (pip install tensorrt). {instead}") from error
     gpu = find_gpu()
     if gpu is None:
         raise ExportError(f"there is no NVIDIA GPU here, and an engine is built on the GPU that serves it. {instead}")
-    return trt, gpu
+    for package in _PACKAGES:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise ExportError(
+                f"the Python package {package} cannot be imported ({error}); run: pip install 'toonface[engine]'. "
+                f"{instead}"
+            ) from error
+    return import_module("tensorrt"), gpu

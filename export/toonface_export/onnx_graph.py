@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxslim
 from onnx import helper, numpy_helper
 
 from toonface_contract.errors import ExportError
@@ -112,6 +111,8 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ExportError: the result is not valid ONNX.
     """
+    import onnxslim  # not there where only engines are built
+
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     folded: onnx.ModelProto = onnxslim.slim(copied)

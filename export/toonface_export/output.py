@@ -39,7 +39,8 @@ def check_output(output: Path, force: bool) -> None:
 def assembled(output: Path, progress: Callable[[str], None]) -> Iterator[Path]:
     """An empty folder to write into, beside `output`, whose place it takes at the end.
 
-    Writing that fails or is interrupted leaves what stood there as it was.
+    Writing that fails or is interrupted leaves what stood there as it was. What cannot be removed afterwards, such as
+    files of another user in the old folder, is told as progress, and changes nothing of what was written.
 
     Raises:
         ExportError: the disk is full, or the folder cannot be written.
@@ -54,6 +55,13 @@ def assembled(output: Path, progress: Callable[[str], None]) -> Iterator[Path]:
             progress(f"put it in its place, {output}")
             replace_folder(folder, output)
         finally:
-            shutil.rmtree(scratch)
+            _remove(scratch, progress)
     except OSError as error:
         raise ExportError(f"{output} cannot be written ({error}); what stood there is as it was") from error
+
+
+def _remove(scratch: Path, progress: Callable[[str], None]) -> None:
+    try:
+        shutil.rmtree(scratch)
+    except OSError as error:
+        progress(f"note: {scratch} is left over, and yours to remove: {error}")

@@ -16,7 +16,7 @@ from toonface_contract.errors import ExportError
 from toonface_export.paddle_parameters import check_parameters
 from toonface_export.paddle_program import parameter_shapes, read_program, with_single_precision_lists
 from toonface_export.paddle_run import run_paddle
-from toonface_export.scratch import no_room
+from toonface_export.scratch import lasting_scratch_folder, no_room
 
 # The file names that PaddleX's export writes; the program of Paddle 2, which Paddle 3 can still write, has another.
 PROGRAM: str = "inference.json"
@@ -82,16 +82,16 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
         )
     program, parameters, translation = folder / files[1], folder / PARAMETERS, None
     if legacy:
-        translation = tempfile.TemporaryDirectory(prefix="toonface-")
+        translation = lasting_scratch_folder()
         run_paddle(folder, "translate", program, parameters, Path(translation.name) / "inference")
         program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
     content = read_program(program)
     check_parameters(folder / PARAMETERS, parameter_shapes(content))
     readable = with_single_precision_lists(content)
     if readable != content:
+        translation = lasting_scratch_folder()
+        program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
         try:
-            translation = tempfile.TemporaryDirectory(prefix="toonface-")
-            program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
             program.write_text(json.dumps(readable), encoding="utf-8")
             parameters.symlink_to((folder / PARAMETERS).resolve())  # Paddle looks for them beside their program
         except OSError as error:

@@ -24,9 +24,22 @@ def scratch_folder() -> Iterator[Path]:
         raise no_room(error) from error
 
 
+def lasting_scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """An empty folder that is gone when what is returned is, in TMPDIR where that is set.
+
+    Raises:
+        ExportError: it cannot be made, because the disk is full or the folder is not ours to write to.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="toonface-")
+    except OSError as error:
+        raise no_room(error) from error
+
+
 def no_room(error: OSError) -> ExportError:
     """What to say where a temporary file could not be written."""
+    # None where every folder was tried in vain; the error then names them all. Asking for it would try them again.
+    where = tempfile.tempdir or "one of these folders"
     return ExportError(
-        f"a temporary file cannot be written ({error}); make room in {tempfile.gettempdir()}, or let TMPDIR name "
-        "another folder"
+        f"a temporary file cannot be written ({error}); make room in {where}, or let TMPDIR name another folder"
     )

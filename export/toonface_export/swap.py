@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
 from pathlib import Path
 
 # <fcntl.h> and <linux/fs.h>; renameat2 is in glibc since 2.28.
@@ -14,13 +13,14 @@ _RENAME_EXCHANGE = 2
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Make the folder `new` the folder `target`, and remove what stood there.
+    """Make the folder `new` the folder `target`.
 
     At every moment `target` is either the old folder or the new one. Only on file systems that cannot exchange two
     names (NFS among them) is it absent for the time between two renames.
 
     Args:
-        new: on the same file system as `target`; is gone afterwards.
+        new: in a folder of the caller's own, on the same file system as `target`. What stood at `target` is in that
+            folder afterwards, for the caller to remove.
         target: may be absent.
 
     Raises:
@@ -29,17 +29,15 @@ def replace_folder(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
         return
-    old = new.with_name(new.name + ".old")
     if _exchange(new, target):
-        new.rename(old)
-    else:
-        target.rename(old)
-        try:
-            new.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-    shutil.rmtree(old)
+        return
+    old = new.with_name(new.name + ".old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -68,6 +68,11 @@ class Launch:
         """The names of the models."""
         return tuple(self.repository.configs)
 
+    @property
+    def _version_compatible(self) -> bool:
+        """Whether an engine brings code of its own, for later versions: Triton loads such only where it is told to."""
+        return any(engine is not None and engine.version_compatible for engine in self.repository.engines.values())
+
     def command(self, region_prefix: str) -> list[str]:
         """The command line; the names of shared-memory regions start with `region_prefix`."""
         restricted = f"{_RESTRICTED if self.loopback else _RESTRICTED_FROM_OUTSIDE}:{self.key.name}={self.key.value}"
@@ -95,6 +100,7 @@ class Launch:
             "--disable-auto-complete-config",
             f"--backend-config=python,shm-region-prefix-name={region_prefix}",
             f"--backend-config=python,stub-timeout-seconds={STUB_START_SECONDS}",
+            *(["--backend-config=tensorrt,version-compatible=true"] if self._version_compatible else []),
             *(f"--load-model={model}" for model in self.models),
         ]
 

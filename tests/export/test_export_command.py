@@ -13,6 +13,8 @@ import pytest
 import yaml
 from export_helpers import MODELS
 
+from toonface_export.paddle_model import LEGACY_PROGRAM, PROGRAM
+
 DEMO = MODELS.parent / "demo"
 TOONFACE = Path(sys.executable).with_name("toonface")
 
@@ -72,6 +74,7 @@ def test_options_may_stand_before_the_file(tmp_path: Path) -> None:
 def test_without_a_gpu_the_target_gpu_says_what_to_run_instead(tmp_path: Path) -> None:
     done = _export(MODELS / "face_recognition.yaml", "--target", "gpu", "--output", tmp_path / "repository")
     assert done.returncode == 1
+    assert "there is no NVIDIA GPU here" in done.stderr
     assert "add --engine-later" in done.stderr
     assert "`toonface export engine`" in done.stderr
     assert "--backend onnxruntime" in done.stderr
@@ -107,9 +110,27 @@ def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> 
     assert "holds no toonface.json; name a folder that `toonface export` wrote" in nothing.stderr
 
 
+def _export_without_room(most: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Export where no file may be larger than `most` bytes."""
+    return subprocess.run(
+        [str(TOONFACE), "export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
+
+
+_NO_ROOM_AT_ALL = (
+    r"a temporary file cannot be written \(.*No usable temporary directory found in \[.*\]\); make room in one of "
+    "these folders, or let TMPDIR name"
+)
+
+
 @pytest.mark.parametrize(
     ("most", "message"),
     [
+        (0, _NO_ROOM_AT_ALL),
         (
             100_000,
             r"a temporary file cannot be written \(.*File too large\); make room in .*, or let TMPDIR name",
@@ -118,18 +139,19 @@ def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> 
     ],
 )
 def test_a_disk_without_room_for_temporary_files_is_told(tmp_path: Path, most: int, message: str) -> None:
-    command = [TOONFACE, "export", "model", MODELS / "MobileFaceNet", "--output", tmp_path / "embedder"]
-    done = subprocess.run(
-        list(map(str, command)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),  # no file may be larger
-    )
+    done = _export_without_room(most, "model", MODELS / "MobileFaceNet", "--output", tmp_path / "embedder")
     assert done.returncode == 1
     assert re.search(message, done.stderr.strip()), done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_of_paddle_2_without_room_for_its_translation_is_told(tmp_path: Path, embedder_folder: Path) -> None:
+    (embedder_folder / PROGRAM).rename(embedder_folder / LEGACY_PROGRAM)
+    done = _export_without_room(0, "model", embedder_folder, "--output", tmp_path / "exported")
+    assert done.returncode == 1
+    assert re.search(_NO_ROOM_AT_ALL, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_inspect_of_a_folder_of_something_else(tmp_path: Path) -> None:

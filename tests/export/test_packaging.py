@@ -1,13 +1,20 @@
 """What an installed distribution holds: every package, and the files that are no modules."""
 
+import re
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from importlib.resources import files
 from pathlib import Path
+
+import pytest
 
 from toonface_contract import names
 
 ROOT = Path(__file__).resolve().parents[2]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 
 
 def test_every_package_on_the_disk_is_listed() -> None:
@@ -43,3 +50,47 @@ def test_the_stages_are_found_as_resources() -> None:
     for stage in (names.PREPROCESS, names.CROP_ALIGN, names.GALLERY_SEARCH, names.GALLERY_ADMIN):
         shell = files("toonface_model_repository") / stage / "1" / "model.py"
         assert "class TritonPythonModel" in shell.read_text()
+
+
+# Imports the modules that the first argument names, all of those that the others name being absent.
+_IMPORT = """
+import sys
+from importlib import import_module
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[2:]:
+            raise ModuleNotFoundError(f"{name} is absent", name=name)
+
+sys.meta_path.insert(0, Absent())
+for module in sys.argv[1].split():
+    import_module(module)
+"""
+
+
+def _distributions(requirements: list[str]) -> set[str]:
+    return {re.sub("[-_.]+", "-", re.split("[^a-zA-Z0-9._-]", text)[0]).lower() for text in requirements}
+
+
+def _modules_outside(extra: str) -> set[str]:
+    """The modules of the distributions that other extras name, and this one does not."""
+    project = PYPROJECT["project"]
+    extras = {name: _distributions(requirements) for name, requirements in project["optional-dependencies"].items()}
+    outside = set().union(*extras.values()) - extras[extra] - _distributions(project["dependencies"])
+    return {module for module, found in packages_distributions().items() if _distributions(found) <= outside}
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules", "absent"),
+    [
+        ("engine", "toonface_export.cli toonface_export.cli_engine", {"paddle", "paddle2onnx", "onnxslim", "openvino"}),
+        ("server", "toonface_server.cli toonface_server.openvino_network", {"paddle", "paddle2onnx", "onnxslim"}),
+    ],
+)
+def test_where_one_extra_is_installed_its_command_needs_no_other(extra: str, modules: str, absent: set[str]) -> None:
+    outside = _modules_outside(extra)
+    assert absent <= outside
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT, modules, *outside], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -6,7 +7,10 @@ import pytest
 from export_helpers import Exported
 
 from toonface_contract.errors import ExportError
+from toonface_export import swap
+from toonface_export.digests import with_files
 from toonface_export.families import EMBEDDERS
+from toonface_export.output import assembled
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.pipeline import Module, Pipeline
 from toonface_export.repository import export_repository, write_repository
@@ -129,14 +133,59 @@ def test_a_file_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None
         export_repository(demo_pipeline, tmp_path / "file", lambda step: None, force=True)
 
 
-def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
-    new, target = tmp_path / "new", tmp_path / "target"
+@pytest.fixture
+def nothing_can_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is with files of another user, which a server in a container leaves behind."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", f"{path}/__pycache__")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+
+
+@pytest.mark.usefixtures("nothing_can_be_removed")
+def test_an_old_repository_that_cannot_be_removed_is_named_and_the_new_one_stands(tmp_path: Path) -> None:
+    output = _older_repository(tmp_path / "repository")
+    steps: list[str] = []
+    with assembled(output, steps.append) as folder:
+        (folder / "new").write_text("new")
+    assert _files(output) == {"new": b"new"}
+    [left] = set(tmp_path.iterdir()) - {output}
+    assert set(_files(left).values()) == {b"{}", b"old"}
+    assert steps[-1].startswith(f"note: {left} is left over, and yours to remove: [Errno 13] Permission denied")
+
+
+@pytest.mark.usefixtures("nothing_can_be_removed")
+def test_a_failure_is_told_though_nothing_can_be_removed(tmp_path: Path) -> None:
+    output = _older_repository(tmp_path / "repository")
+    before = _files(output)
+    steps: list[str] = []
+    with pytest.raises(ExportError, match="missed its bound"), assembled(output, steps.append):
+        raise ExportError("missed its bound")
+    assert _files(output) == before
+    assert [step.startswith("note: ") for step in steps] == [True]
+
+
+def test_compiled_modules_are_no_part_of_a_manifest(tmp_path: Path) -> None:
+    compiled = tmp_path / "preprocess" / "1" / "__pycache__"
+    compiled.mkdir(parents=True)
+    (compiled / "model.cpython-311.pyc").write_bytes(b"")
+    (compiled.parent / "model.py").write_text("")
+    assert set(with_files(tmp_path, {})["files"]) == {"preprocess/1/model.py"}
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool) -> None:
+    new, target = tmp_path / "scratch" / "new", tmp_path / "target"
     for folder in (new, target):
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "file").write_text(folder.name)
+    if not exchanges:
+        monkeypatch.setattr(swap, "_exchange", lambda one, other: False)
     replace_folder(new, target)
     assert _files(target) == {"deep/file": b"new"}
-    assert list(tmp_path.iterdir()) == [target]
+    assert list(_files(tmp_path / "scratch").values()) == [b"target"]
+    assert {path.name for path in tmp_path.iterdir()} == {"scratch", "target"}
 
 
 def test_a_folder_takes_a_free_place(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from toonface_contract.errors import ServerError
+from toonface_server.control import Key
 from toonface_server.engines import EngineRecord, Machine, check_engines, this_machine
-from toonface_server.repository import MANIFEST, open_repository
+from toonface_server.preflight import Ports
+from toonface_server.repository import MANIFEST, Repository, open_repository
+from toonface_server.triton import Launch
 
 L4 = ("NVIDIA L4", "8.9")
 ENGINE = EngineRecord(tensorrt="10.13.3.9", gpu=L4[0], compute_capability=L4[1], version_compatible=False)
@@ -71,3 +74,25 @@ def test_the_manifest_tells_of_engines(repository: Path) -> None:
     manifest["engines"] = {"face_detection": record, "face_embedding": None}
     (repository / MANIFEST).write_text(json.dumps(manifest))
     assert open_repository(repository).engines == {"face_detection": ENGINE, "face_embedding": None}
+
+
+@pytest.mark.parametrize(
+    ("engines", "told"),
+    [
+        ({}, False),
+        ({"face_detection": ENGINE, "face_embedding": None}, False),
+        ({"face_detection": ENGINE, "face_embedding": COMPATIBLE}, True),
+    ],
+)
+def test_triton_is_told_to_load_version_compatible_engines(engines: dict[str, EngineRecord | None], told: bool) -> None:
+    launch = Launch(
+        executable=Path("tritonserver"),
+        backends=Path("backends"),
+        repository=Repository(Path("repository"), {}, engines),
+        host="127.0.0.1",
+        ports=Ports(8001, 8000, 8002),
+        loopback=True,
+        key=Key(),
+        environment={},
+    )
+    assert ("--backend-config=tensorrt,version-compatible=true" in launch.command("prefix")) == told
