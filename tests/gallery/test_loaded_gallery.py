@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from gallery_helpers import DIMENSION, EMBEDDER, basis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toonface_gallery.faiss_in_place import FlatIndex
 from toonface_gallery.index import Encoded, FaceIndex
+from toonface_gallery.labels import FaceLabels
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import plan
 from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
@@ -70,6 +74,72 @@ def test_grouped_matches_are_of_different_labels_each_with_its_nearest_face() ->
 
     gallery.apply(list(range(180, 190)), [])
     assert gallery.search(basis(1), 5, "label").labels == [["Ada", "Grace"]]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["set", "remove", "restart"]),
+            st.sets(st.integers(1, 20), max_size=10).map(sorted),
+            st.integers(0, 6),
+        ),
+        max_size=30,
+    )
+)
+@settings(deadline=None)
+def test_labels_agree_with_a_dictionary(changes: list[tuple[str, list[int], int]]) -> None:
+    labels = FaceLabels()
+    model: dict[int, str] = {}
+    for kind, chosen, number in changes:
+        if kind == "set":
+            names = [f"label {face * number % 7}" for face in chosen]
+            labels.set(np.array(chosen, np.int64), names)
+            model |= zip(chosen, names, strict=True)
+        elif kind == "remove":
+            gone = [face for face in chosen if face in model]
+            labels.remove(np.array(gone, np.int64))
+            for face in gone:
+                del model[face]
+        else:
+            labels = restarted(labels)
+        everything = np.arange(1, 21).reshape(2, 10)
+        assert labels.names(everything) == [[model.get(face, "") for face in row] for row in everything.tolist()]
+        assert (len(labels), labels.distinct) == (len(model), len(set(model.values())))
+        there = list(model)
+        first = labels.first_of_each(np.array([there], np.int64))[0]
+        assert [model[face] for face, is_first in zip(there, first, strict=True) if is_first] == list(
+            dict.fromkeys(model.values())
+        )
+
+
+def restarted(labels: FaceLabels) -> FaceLabels:
+    saved = io.BytesIO()
+    labels.save(saved)
+    restored = FaceLabels()
+    restored.restore(io.BytesIO(saved.getvalue()))
+    return restored
+
+
+def size(labels: FaceLabels) -> int:
+    saved = io.BytesIO()
+    labels.save(saved)
+    return len(saved.getvalue())
+
+
+def test_labels_that_come_and_go_leave_nothing_behind() -> None:
+    labels = FaceLabels()
+    labels.set(np.array([1, 2]), ["Ada", "Grace"])
+    before = size(labels)
+    for turn in range(500):
+        ids = np.arange(10 * turn + 10, 10 * turn + 13)
+        labels.set(ids, [f"visitor {face}" for face in ids])
+        labels.set(ids[:1], [f"known as {turn}"])
+        labels.remove(ids)
+    assert labels.distinct == 2
+    assert size(labels) < before + 100
+    assert size(restarted(labels)) == before
+    labels.set(np.array([7]), ["Noor"])
+    assert labels.names(np.array([[1, 2, 7, 10]])) == [["Ada", "Grace", "Noor", ""]]
 
 
 class SlowIndex(FlatIndex):
