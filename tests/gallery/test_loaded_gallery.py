@@ -5,12 +5,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import faiss
 import numpy as np
-from gallery_helpers import DIMENSION, EMBEDDER, basis
+import pytest
+from gallery_helpers import DIMENSION, EMBEDDER, basis, unit_vectors, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toonface_gallery.faiss_in_place import FlatIndex
+from toonface_gallery.faiss_marked import MarkedIndex
 from toonface_gallery.index import Encoded, FaceIndex
 from toonface_gallery.labels import FaceLabels
 from toonface_gallery.loaded import LoadedGallery
@@ -187,6 +190,48 @@ def test_changes_get_through_under_constant_searching_and_never_meet_a_search() 
     for thread in searchers:
         thread.join()
     assert (starved, index.met) == (False, 0)
+
+
+class WatchedGraph(MarkedIndex):
+    """A graph that notes what its searches find."""
+
+    def __init__(self) -> None:
+        super().__init__("HNSW32", "efSearch=128", DIMENSION, "IP")
+        self.found: list[list[int]] = []
+
+    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, ids = super().search(vectors, k)
+        self.found.append(ids[0].tolist())
+        return scores, ids
+
+
+def test_a_search_waits_for_no_more_than_a_step_of_a_large_addition_and_finds_all_of_it_or_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faiss.omp_set_num_threads(1)
+    graph = WatchedGraph()
+    gallery = people(graph)
+    gallery.apply([], [faces(Ada=1)])
+    take_up = graph._take_up
+    searchers: list[threading.Thread] = []
+    answered: list[int] = []
+
+    def meet(vectors: np.ndarray) -> None:
+        """A search begins during each step."""
+        answered.append(len(graph.found))
+        searchers.append(threading.Thread(target=gallery.search, args=(basis(1), 9)))
+        searchers[-1].start()
+        wait_for(lambda: gallery._lock._kept_waiting == 1)
+        take_up(vectors)
+
+    monkeypatch.setattr(graph, "_take_up", meet)
+    labels, vectors = [f"person {number}" for number in range(300)], unit_vectors(300, seed=1)
+    gallery.apply([], [EnrolledFaces(np.arange(100, 400), labels, vectors)])
+    for searcher in searchers:
+        searcher.join()
+    assert answered == [0, 1, 2, 3, 4]
+    assert graph.found == [[1]] * 5
+    assert [row[0] for row in gallery.search(vectors, 1).labels] == labels
 
 
 def test_searches_run_side_by_side() -> None:
