@@ -64,9 +64,10 @@ class MarkedIndex(FaissIndex):
             return scores, ids_of(rows, self._rows.ids)
 
         held = len(self._rows.ids)
-        if len(self._rows) == held:
+        most = max(1, min(held, self._deepest))
+        if k <= most and len(self._rows) == held:
             return look(vectors, k)
-        return deepen(look, vectors, k, min(held, self._deepest), lambda ids: ids >= 0)
+        return deepen(look, vectors, k, most, lambda ids: ids >= 0)
 
     def __len__(self) -> int:
         """See FaceIndex."""

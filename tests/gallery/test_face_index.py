@@ -236,6 +236,35 @@ def test_a_marked_index_takes_up_many_vectors_in_steps_between_which_it_can_be_s
     assert 700 in index.search(vectors[700:701], 50)[1]
 
 
+@pytest.mark.parametrize("removed", [0, 10])
+def test_an_index_that_can_look_at_so_many_alone_is_asked_for_no_more(
+    removed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    search = FaissIndex.search
+
+    def watched(index: FaissIndex, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(k)
+        return search(index, vectors, k)
+
+    monkeypatch.setattr(FaissIndex, "search", watched)
+    monkeypatch.setattr(MarkedIndex, "_deepest", 40)
+    vectors = unit_vectors(500, seed=1, dimension=DIMENSION)
+    nearest = np.argsort(-(vectors @ vectors[0]))
+    graph = Kind("HNSW32;efSearch=500").make()
+    two_stages = Kind("PQ16x4fs,RFlat").make()
+    for index in (graph, two_stages):
+        index.add(np.arange(500), index.encode(vectors))
+        index.remove(nearest[:removed])
+    _, ids = graph.search(vectors[:1], 100)
+    assert ids[0].tolist() == [*nearest[removed:40].tolist(), *[-1] * (60 + removed)]
+    _, ids = two_stages.search(vectors[:1], 100)
+    assert np.count_nonzero(ids >= 0) == 40 - removed
+    _, ids = deepen(two_stages.search, vectors[:1], 30, 500, lambda ids: ids % 2 == 0)
+    assert 0 < np.count_nonzero(ids >= 0) < 30
+    assert max(asked) == 40
+
+
 def test_a_marked_index_wears_out() -> None:
     index = MarkedIndex("HNSW32", "", DIMENSION, "IP")
     index.add(np.arange(100), index.encode(unit_vectors(100, 1, DIMENSION)))
