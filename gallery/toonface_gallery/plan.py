@@ -63,6 +63,7 @@ class IndexPlan:
         parameters: of searches, as FAISS takes them.
         exact: `float16` or `float32` for a second stage with vectors so kept; empty for none.
         sample: faces to learn from; 0 when there is nothing to learn.
+        faces: in the gallery when this was chosen, and learnt.
         reason: why this one, in a sentence.
     """
 
@@ -70,6 +71,7 @@ class IndexPlan:
     parameters: str
     exact: str
     sample: int
+    faces: int
     reason: str
 
     @property
@@ -118,10 +120,11 @@ def plan(settings: IndexSettings, faces: int, dimension: int, memory: int) -> In
         factory += ",Flat"
     least = _sample_needed(factory, dimension, settings.metric, settings.type)
     if faces < least:
-        return _flat(f"{settings.type} learns from {least:,} faces, and there are {faces:,}; it is Flat until then")
+        return _flat(faces, f"{settings.type} learns from {least:,} faces, and there are {faces:,}; Flat until then")
     lists = re.search(r"\bIVF(\d+)", factory)
     sample = max(least, int(lists[1]) * 64 if lists else _FOR_CODES) if least else 0
-    return IndexPlan(factory, parameters or _searching(factory), exact, sample, f"{settings.type}, as was asked for")
+    parameters = parameters or _searching(factory)
+    return IndexPlan(factory, parameters, exact, sample, faces, f"{settings.type}, as was asked for")
 
 
 def check(settings: IndexSettings, dimension: int) -> None:
@@ -158,7 +161,7 @@ def memory_budget() -> int:
 
 def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
     if faces <= FLAT_MOST:
-        return _flat(f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
+        return _flat(faces, f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
     parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
     factory, code = (f"PQ{parts}x4fs", -(-parts // 2)) if parts >= _CODE_PARTS_LEAST else ("SQ8", dimension)
     codes, exact = faces * (code + _OVERHEAD), faces * 2 * dimension
@@ -167,11 +170,11 @@ def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
         f"{faces:,} faces: all are compared by codes ({codes / 1e9:.2g} GB), the best of them by exact vectors "
         f"({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
     )
-    return IndexPlan(factory, "", "float16", _FOR_CODES, reason)
+    return IndexPlan(factory, "", "float16", _FOR_CODES, faces, reason)
 
 
-def _flat(reason: str) -> IndexPlan:
-    return IndexPlan("Flat", "", "", 0, reason)
+def _flat(faces: int, reason: str) -> IndexPlan:
+    return IndexPlan("Flat", "", "", 0, faces, reason)
 
 
 def _stages(named: str) -> tuple[str, str]:
