@@ -38,8 +38,8 @@ _FOR_A_RANGE: Final = 1000
 # Vectors that codes without lists are learnt from, where there are so many.
 _FOR_CODES: Final = 20_000
 
-# Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers.
-# With fewer parts than the second number they would say too little.
+# Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers;
+# fewer where there is no memory for these. With fewer parts than the second number they would say too little.
 _CODE_PARTS: Final = 64
 _CODE_PARTS_LEAST: Final = 16
 
@@ -160,17 +160,29 @@ def memory_budget() -> int:
 
 
 def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
-    if faces <= FLAT_MOST:
+    flat = faces * (4 * dimension + _OVERHEAD)
+    if faces < _FOR_A_RANGE or (faces <= FLAT_MOST and flat <= memory):
         return _flat(faces, f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
-    parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
-    factory, code = (f"PQ{parts}x4fs", -(-parts // 2)) if parts >= _CODE_PARTS_LEAST else ("SQ8", dimension)
+    kinds = _codes(dimension)
+    fitting = [(factory, code) for factory, code in kinds if faces * (code + _OVERHEAD) <= memory]
+    factory, code = fitting[0] if fitting else kinds[-1]
     codes, exact = faces * (code + _OVERHEAD), faces * 2 * dimension
+    why = f"Flat would take {flat / 1e9:.2g} GB, so " if faces <= FLAT_MOST else ""
+    length = ""
+    if kinds[0] not in fitting:
+        length = ", the longest that fit" if fitting else ", which do not fit, but there are none shorter"
     where = "which the system keeps in memory" if codes + exact <= memory else "most of which stay on the disk"
     reason = (
-        f"{faces:,} faces: all are compared by codes ({codes / 1e9:.2g} GB), the best of them by exact vectors "
-        f"({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
+        f"{faces:,} faces: {why}all are compared by codes ({codes / 1e9:.2g} GB{length}), the best of them by exact "
+        f"vectors ({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
     )
     return IndexPlan(factory, "", "float16", _FOR_CODES, faces, reason)
+
+
+def _codes(dimension: int) -> list[tuple[str, int]]:
+    """Factory strings of codes, and bytes of each, the longest first. Their parts divide the dimensions evenly."""
+    parts = [parts for parts in range(_CODE_PARTS, _CODE_PARTS_LEAST - 1, -1) if dimension % parts == 0]
+    return [(f"PQ{each}x4fs", -(-each // 2)) for each in parts] or [("SQ8", dimension)]
 
 
 def _flat(faces: int, reason: str) -> IndexPlan:
