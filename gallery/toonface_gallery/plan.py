@@ -43,6 +43,11 @@ _FOR_CODES: Final = 20_000
 _CODE_PARTS: Final = 64
 _CODE_PARTS_LEAST: Final = 16
 
+# Candidates that a graph's search keeps: at least, and times the root of the number of faces. 128 find most at 10,000
+# faces, but not at 100,000 (benchmarks/README.md). That it should be the root, as with lists, is a rule of thumb.
+_CANDIDATES_LEAST: Final = 128
+_CANDIDATES_BY_ROOT: Final = 1.28
+
 # Bytes of one face beside its vector: ids, rows, labels, and the map from ids to lists.
 _OVERHEAD: Final = 100
 
@@ -123,7 +128,7 @@ def plan(settings: IndexSettings, faces: int, dimension: int, memory: int) -> In
         return _flat(faces, f"{settings.type} learns from {least:,} faces, and there are {faces:,}; Flat until then")
     lists = re.search(r"\bIVF(\d+)", factory)
     sample = max(least, int(lists[1]) * 64 if lists else _FOR_CODES) if least else 0
-    parameters = parameters or _searching(factory)
+    parameters = parameters or _searching(factory, faces)
     return IndexPlan(factory, parameters, exact, sample, faces, f"{settings.type}, as was asked for")
 
 
@@ -197,12 +202,16 @@ def _stages(named: str) -> tuple[str, str]:
     return named, ""
 
 
-def _searching(factory: str) -> str:
-    """Parameters that find the nearest face nearly always; benchmarks/README.md has what they cost."""
+def _searching(factory: str, faces: int) -> str:
+    """Parameters that suit the size; benchmarks/README.md has what they find and cost."""
     if lists := re.search(r"\bIVF(\d+)", factory):
         count = int(lists[1])
         return f"nprobe={max(16, min(count // _PROBES_SHARE, _PROBES_BY_LISTS // count))}"
-    return "efSearch=128" if "HNSW" in factory else ""
+    if "HNSW" in factory:
+        wanted = max(_CANDIDATES_BY_ROOT * math.sqrt(faces), _CANDIDATES_LEAST)
+        # A power of two, so that it seldom changes: each change is another index.
+        return f"efSearch={2 ** round(math.log2(wanted))}"
+    return ""
 
 
 @lru_cache
