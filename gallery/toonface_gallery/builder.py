@@ -23,6 +23,9 @@ _LOG = logging.getLogger(__name__)
 # Faces from which on a gallery is saved: fewer are read from the store in a moment.
 _SAVED_LEAST: Final = 5000
 
+# What an index learnt from a gallery is good for as many times its faces.
+_LEARNT_FOR: Final = 4
+
 
 class Builder:
     """Loads galleries from a store, beside those that serve. Safe to use from several threads, each for its gallery."""
@@ -49,15 +52,18 @@ class Builder:
             return plan(IndexSettings(metric=key.index.metric), faces, key.dimension, self._memory)
 
     def keeps(self, gallery: LoadedGallery) -> bool:
-        """Whether a gallery's index still fits its size and is not worn.
+        """Whether a gallery's index still fits its size, what it learnt does too, and it is not worn.
 
         Twice as many faces would have to call for another index, too, before a gallery that has shrunk gets one: or
         one that hovers around a limit would be built over and over.
         """
         counts = (len(gallery), 2 * len(gallery))
-        return not gallery.index.worn and gallery.plan.name in {
-            self.plan_for(gallery.key, count).name for count in counts
-        }
+        outgrown = gallery.plan.sample and len(gallery) > _LEARNT_FOR * gallery.plan.faces
+        return (
+            not outgrown
+            and not gallery.index.worn
+            and gallery.plan.name in {self.plan_for(gallery.key, count).name for count in counts}
+        )
 
     def load(self, key: GalleryKey, threads: int) -> LoadedGallery:
         """The gallery as it was saved, which may lie behind the store, or else as it is in the store.

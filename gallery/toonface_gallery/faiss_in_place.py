@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import faiss as typed_faiss
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from toonface_gallery.faiss_index import FaissIndex, ids_of
 from toonface_gallery.id_rows import DenseRows
-from toonface_gallery.index import Encoded, Reader, Writer, read_array, write_array
+from toonface_gallery.index import Alone, Encoded, Reader, Writer, read_array, write_array
 
 # Its type stubs leave out half of it.
 faiss: Any = typed_faiss
@@ -27,9 +28,14 @@ class FlatIndex(FaissIndex):
         super()._take(owner)
         self._rows = DenseRows()
 
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
+        """See FaceIndex."""
+        vectors = self._transformed(vectors)
+        return Encoded(vectors, self._index.sa_encode(vectors))
+
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""
-        self._index.add(encoded.vectors)
+        self._index.add_sa_codes(encoded.prepared)
         self._rows.append(ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
@@ -72,17 +78,14 @@ class ListIndex(FaissIndex):
         # Where each id is; without it, a removal looks through all lists.
         self._index.set_direct_map_type(faiss.DirectMap.Hashtable)
 
-    def encode(self, vectors: NDArray[np.float32]) -> Encoded:
-        """See FaceIndex. Finding the lists takes nearly all of the time."""
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
+        """See FaceIndex. The codes begin with the numbers of their lists."""
         vectors = self._transformed(vectors)
-        _, lists = self._index.quantizer.search(vectors, 1)
-        return Encoded(vectors, np.ascontiguousarray(lists[:, 0]))
+        return Encoded(vectors, self._index.sa_encode(vectors))
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""
-        ids = np.ascontiguousarray(ids)
-        pointers = [faiss.swig_ptr(array) for array in (encoded.vectors, ids, encoded.prepared)]
-        self._index.add_core(len(ids), *pointers)
+        self._index.add_sa_codes(encoded.prepared, ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """See FaceIndex."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import Any, Final
 
 import faiss as typed_faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from toonface_gallery.index import Encoded, Reader, Writer
+from toonface_gallery.index import Alone, Encoded, Reader, Writer
 
 # Its type stubs leave out half of it.
 faiss: Any = typed_faiss
@@ -71,10 +72,6 @@ class FaissIndex(ABC):
             clustering.max_points_per_centroid = 64
         self._owner.train(vectors)
 
-    def encode(self, vectors: NDArray[np.float32]) -> Encoded:
-        """See FaceIndex."""
-        return Encoded(self._transformed(vectors))
-
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See FaceIndex. Runs on the calling thread alone."""
         # FAISS would take a thread for each core, in each of the server's processes at once. The setting belongs to the
@@ -83,6 +80,10 @@ class FaissIndex(ABC):
         scores, found = self._index.search(self._transformed(vectors), k)
         # For unit vectors the squared distance is 2 - 2 cos.
         return (np.float32(1) - scores / 2 if self._euclidean else scores), found
+
+    @abstractmethod
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
+        """See FaceIndex."""
 
     @abstractmethod
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import nullcontext
 from typing import Any, Final
 
 import faiss as typed_faiss
@@ -12,13 +13,17 @@ from numpy.typing import NDArray
 
 from toonface_gallery.faiss_index import FaissIndex, ids_of
 from toonface_gallery.id_rows import MarkedRows
-from toonface_gallery.index import Encoded, Reader, Writer, deepen, read_array, write_array
+from toonface_gallery.index import Alone, Encoded, Reader, Writer, deepen, read_array, write_array
 
 # Its type stubs leave out half of it.
 faiss: Any = typed_faiss
 
 # A marked index is built anew when this share of its vectors is gone, since searches go through those too.
 _WORN_SHARE: Final = 0.25
+
+# Vectors that each thread takes up at once, while searches wait: a graph of 100,000 takes some 0.2 ms for each
+# (benchmarks/README.md). FAISS uses several threads from a hundred vectors on.
+_STEP: Final = 64
 
 
 class MarkedIndex(FaissIndex):
@@ -33,10 +38,19 @@ class MarkedIndex(FaissIndex):
         super()._take(owner)
         self._rows = MarkedRows()
 
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
+        """See FaceIndex. FAISS adds to these in one go, and not while they are searched."""
+        vectors = self._transformed(vectors)
+        first = len(self._rows.ids)
+        step = _STEP * faiss.omp_get_max_threads()
+        for start in range(0, len(vectors), step):
+            with alone():
+                self._take_up(vectors[start : start + step])
+        return Encoded(vectors, first)
+
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""
-        self._index.add(encoded.vectors)
-        self._rows.append(ids)
+        self._rows.fill(encoded.prepared, ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """See FaceIndex."""
@@ -50,9 +64,10 @@ class MarkedIndex(FaissIndex):
             return scores, ids_of(rows, self._rows.ids)
 
         held = len(self._rows.ids)
-        if len(self._rows) == held:
+        most = max(1, min(held, self._deepest))
+        if k <= most and len(self._rows) == held:
             return look(vectors, k)
-        return deepen(look, vectors, k, min(held, self._deepest), lambda ids: ids >= 0)
+        return deepen(look, vectors, k, most, lambda ids: ids >= 0)
 
     def __len__(self) -> int:
         """See FaceIndex."""
@@ -73,6 +88,10 @@ class MarkedIndex(FaissIndex):
         """See FaceIndex."""
         super().restore(source)
         self._rows = MarkedRows(read_array(source))
+
+    def _take_up(self, vectors: NDArray[np.float32]) -> None:
+        self._index.add(vectors)
+        self._rows.reserve(len(vectors))
 
 
 class GpuIndex(MarkedIndex):
@@ -96,11 +115,6 @@ class GpuIndex(MarkedIndex):
         """See FaissIndex."""
         faiss.GpuParameterSpace().set_index_parameters(self._owner, parameters)
 
-    def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
-        """See FaceIndex."""
-        with self._alone:
-            super().add(ids, encoded)
-
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See FaceIndex."""
         with self._alone:
@@ -111,6 +125,10 @@ class GpuIndex(MarkedIndex):
         with self._alone:
             faiss.write_index(faiss.index_gpu_to_cpu(self._owner), faiss.PyCallbackIOWriter(out.write))
             write_array(out, self._rows.ids)
+
+    def _take_up(self, vectors: NDArray[np.float32]) -> None:
+        with self._alone:
+            super()._take_up(vectors)
 
 
 def gpu_is_there() -> bool:

@@ -106,14 +106,15 @@ class _Rows:
         """INT64 [N], the id of each row; a view."""
         return self._ids[: self._count]
 
-    def append(self, ids: NDArray[np.int64]) -> None:
-        """Give the next rows to ids that have none."""
-        count = self._count + len(ids)
-        if count > len(self._ids):
-            self._ids = _grown(self._ids, count)
-        self._ids[self._count : count] = ids
-        self._rows.set(ids, np.arange(self._count, count, dtype=np.int32))
-        self._count = count
+    def _room(self, count: int) -> None:
+        """Make room for so many rows more."""
+        if self._count + count > len(self._ids):
+            self._ids = _grown(self._ids, self._count + count)
+
+    def _put(self, first: int, ids: NDArray[np.int64]) -> None:
+        """Give the rows from `first` on to ids that have none."""
+        self._ids[first : first + len(ids)] = ids
+        self._rows.set(ids, np.arange(first, first + len(ids), dtype=np.int32))
 
 
 class DenseRows(_Rows):
@@ -128,6 +129,12 @@ class DenseRows(_Rows):
     def __len__(self) -> int:
         """Number of rows."""
         return self._count
+
+    def append(self, ids: NDArray[np.int64]) -> None:
+        """Give the next rows to ids that have none."""
+        self._room(len(ids))
+        self._put(self._count, ids)
+        self._count += len(ids)
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """The rows of ids, of any shape; -1 where there is none."""
@@ -164,6 +171,16 @@ class MarkedRows(_Rows):
     def __len__(self) -> int:
         """Number of ids."""
         return len(self._rows)
+
+    def reserve(self, count: int) -> None:
+        """Take the next rows for ids to come. Until then they are as if theirs were gone."""
+        self._room(count)
+        self._ids[self._count : self._count + count] = GONE
+        self._count += count
+
+    def fill(self, first: int, ids: NDArray[np.int64]) -> None:
+        """Give the reserved rows from `first` on to ids that have none."""
+        self._put(first, ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Mark the rows of ids that have one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Search = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
+
+# What must be left and entered again between steps that run alone, so that searches get their turn.
+Alone = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,20 @@ class Writer(Protocol):
 class FaceIndex(Protocol):
     """Vectors under ids of the caller's. Searches may run side by side; a change must run alone."""
 
-    def encode(self, vectors: NDArray[np.float32]) -> Encoded:
-        """All of the work of adding `vectors` FP32 [N,D], of unit length, that can be done while others search.
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
+        """All of the work of adding `vectors` FP32 [N,D], of unit length, that need not be done at once, and alone.
 
-        Only one thread at a time may encode and add.
+        Others may search meanwhile, except that an index which cannot prepare what it adds takes it up in short steps,
+        each within `alone()`. Searches find nothing of it before it is added. Only one thread at a time may encode and
+        add.
+
+        Args:
+            vectors: N may be 0.
+            alone: makes sure that nobody searches; by default it relies on the caller for that.
         """
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
-        """Add vectors under `ids` INT64 [N], none of which is in the index."""
+        """Add vectors under `ids` INT64 [N], none of which is in the index: what was encoded last, and once."""
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Remove the vectors of `ids` INT64 [N], all of which are in the index, each once."""

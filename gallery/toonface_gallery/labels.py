@@ -16,15 +16,21 @@ class FaceLabels:
     """The label of each of some faces, by id. Not safe to change while it is read."""
 
     def __init__(self) -> None:
+        # By number. A label whose last face is gone leaves its number free for another.
         self._names: list[str] = []
-        self._number: dict[str, int] = {}
         self._faces_of: list[int] = []
+        self._free: list[int] = []
+        self._number: dict[str, int] = {}
         self._of = IdTable()
-        self.distinct = 0
 
     def __len__(self) -> int:
         """Number of faces."""
         return len(self._of)
+
+    @property
+    def distinct(self) -> int:
+        """Number of labels that have a face."""
+        return len(self._number)
 
     def has(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `ids` are there."""
@@ -37,10 +43,11 @@ class FaceLabels:
 
     def set(self, ids: NDArray[np.int64], labels: Sequence[str]) -> None:
         """Give faces labels, new faces or old, each once."""
-        self._count(self._of.get(ids), -1)
+        before = self._of.get(ids)
         numbers = np.array([self._numbered(label) for label in labels], np.int32)
         self._of.set(ids, numbers)
         self._count(numbers, 1)
+        self._count(before, -1)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Forget faces that are there."""
@@ -70,21 +77,29 @@ class FaceLabels:
     def restore(self, source: Reader) -> None:
         """Take over what was written down."""
         ids, numbers = read_array(source), read_array(source)
-        self._names = json.loads(read_array(source).tobytes())
+        names = json.loads(read_array(source).tobytes())
+        used, numbers, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+        self._names = [names[number] for number in used.tolist()]
+        self._faces_of = counts.tolist()
+        self._free = []
         self._number = {name: number for number, name in enumerate(self._names)}
-        self._faces_of = np.bincount(numbers, minlength=len(self._names)).tolist()
-        self.distinct = sum(count > 0 for count in self._faces_of)
-        self._of.set(ids, numbers)
+        self._of.set(ids, numbers.astype(np.int32))
 
     def _numbered(self, label: str) -> int:
-        number = self._number.setdefault(label, len(self._names))
-        if number == len(self._names):
-            self._names.append(label)
-            self._faces_of.append(0)
+        number = self._number.get(label)
+        if number is None:
+            if not self._free:
+                self._free.append(len(self._names))
+                self._names.append("")
+                self._faces_of.append(0)
+            number = self._number[label] = self._free.pop()
+            self._names[number] = label
         return number
 
     def _count(self, numbers: NDArray[np.int32], step: int) -> None:
         for number in numbers[numbers != ABSENT].tolist():
-            before = self._faces_of[number]
-            self._faces_of[number] = before + step
-            self.distinct += (before + step > 0) - (before > 0)
+            self._faces_of[number] += step
+            if self._faces_of[number] == 0:
+                del self._number[self._names[number]]
+                self._names[number] = ""
+                self._free.append(number)

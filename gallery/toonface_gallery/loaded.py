@@ -41,9 +41,10 @@ class LoadedGallery:
     """An index and the labels of its faces. Searches run side by side; a change waits for them, and they for it.
 
     Changes are made in place, under a lock that is held for the change in memory alone: nothing is read from the store
-    under it, nor is anything worked out that can be known before. Copy and swap would spare searches that wait, but at
-    the price of copying every vector for each change: 200 MB for one face more in 100,000 of 512 dimensions, ten times
-    a second, and twice the memory.
+    under it, nor is anything worked out that can be known before. An index that cannot know before, such as a graph,
+    takes up a large change in short steps, between which searches go on and find nothing of it. Copy and swap would
+    spare searches that wait, but at the price of copying every vector for each change: 200 MB for one face more in
+    100,000 of 512 dimensions, ten times a second, and twice the memory.
 
     Attributes:
         key: the gallery; its name may change.
@@ -124,10 +125,14 @@ class LoadedGallery:
             labels = self.labels.names(ids)
         return Matches(ids, np.where(ids == -1, np.float32(0), scores), labels)
 
-    def _ready(self, faces: EnrolledFaces, gone: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str], Encoded]:
+    def _ready(
+        self, faces: EnrolledFaces, gone: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], list[str], Encoded] | None:
         new = ~self.labels.has(faces.ids) | np.isin(faces.ids, gone)
+        if not new.any():
+            return None
         labels = [label for label, is_new in zip(faces.labels, new, strict=True) if is_new]
-        return faces.ids[new], labels, self.index.encode(faces.embeddings[new])
+        return faces.ids[new], labels, self.index.encode(faces.embeddings[new], self._lock.writing)
 
 
 def _joined(portions: Sequence[EnrolledFaces]) -> EnrolledFaces:
@@ -143,6 +148,7 @@ def _joined(portions: Sequence[EnrolledFaces]) -> EnrolledFaces:
 class _ReadWriteLock:
     """Any number of readers, or one writer. A waiting writer goes before new readers, so that it cannot wait for ever.
 
+    Those who waited for it go before its next turn, so that one with many short turns does not keep them waiting.
     There may be only one thread that writes.
     """
 
@@ -150,11 +156,17 @@ class _ReadWriteLock:
         self._condition = threading.Condition()
         self._readers = 0
         self._writer = False  # one is waiting or writing
+        self._kept_waiting = 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         with self._condition:
-            self._condition.wait_for(lambda: not self._writer)
+            self._kept_waiting += 1
+            try:
+                self._condition.wait_for(lambda: not self._writer)
+            finally:
+                self._kept_waiting -= 1
+                self._condition.notify_all()
             self._readers += 1
         try:
             yield
@@ -166,6 +178,7 @@ class _ReadWriteLock:
     @contextmanager
     def writing(self) -> Iterator[None]:
         with self._condition:
+            self._condition.wait_for(lambda: not self._kept_waiting)
             self._writer = True
             self._condition.wait_for(lambda: not self._readers)
         try:

@@ -38,10 +38,15 @@ _FOR_A_RANGE: Final = 1000
 # Vectors that codes without lists are learnt from, where there are so many.
 _FOR_CODES: Final = 20_000
 
-# Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers.
-# With fewer parts than the second number they would say too little.
+# Beyond FLAT_MOST, codes of 4 bits for each of so many parts of a vector, which FAISS compares by shuffling registers;
+# fewer where there is no memory for these. With fewer parts than the second number they would say too little.
 _CODE_PARTS: Final = 64
 _CODE_PARTS_LEAST: Final = 16
+
+# Candidates that a graph's search keeps: at least, and times the root of the number of faces. 128 find most at 10,000
+# faces, but not at 100,000 (benchmarks/README.md). That it should be the root, as with lists, is a rule of thumb.
+_CANDIDATES_LEAST: Final = 128
+_CANDIDATES_BY_ROOT: Final = 1.28
 
 # Bytes of one face beside its vector: ids, rows, labels, and the map from ids to lists.
 _OVERHEAD: Final = 100
@@ -63,6 +68,7 @@ class IndexPlan:
         parameters: of searches, as FAISS takes them.
         exact: `float16` or `float32` for a second stage with vectors so kept; empty for none.
         sample: faces to learn from; 0 when there is nothing to learn.
+        faces: in the gallery when this was chosen, and learnt.
         reason: why this one, in a sentence.
     """
 
@@ -70,6 +76,7 @@ class IndexPlan:
     parameters: str
     exact: str
     sample: int
+    faces: int
     reason: str
 
     @property
@@ -118,10 +125,11 @@ def plan(settings: IndexSettings, faces: int, dimension: int, memory: int) -> In
         factory += ",Flat"
     least = _sample_needed(factory, dimension, settings.metric, settings.type)
     if faces < least:
-        return _flat(f"{settings.type} learns from {least:,} faces, and there are {faces:,}; it is Flat until then")
+        return _flat(faces, f"{settings.type} learns from {least:,} faces, and there are {faces:,}; Flat until then")
     lists = re.search(r"\bIVF(\d+)", factory)
     sample = max(least, int(lists[1]) * 64 if lists else _FOR_CODES) if least else 0
-    return IndexPlan(factory, parameters or _searching(factory), exact, sample, f"{settings.type}, as was asked for")
+    parameters = parameters or _searching(factory, faces)
+    return IndexPlan(factory, parameters, exact, sample, faces, f"{settings.type}, as was asked for")
 
 
 def check(settings: IndexSettings, dimension: int) -> None:
@@ -157,21 +165,33 @@ def memory_budget() -> int:
 
 
 def _automatic(faces: int, dimension: int, memory: int) -> IndexPlan:
-    if faces <= FLAT_MOST:
-        return _flat(f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
-    parts = max(parts for parts in range(1, _CODE_PARTS + 1) if dimension % parts == 0)
-    factory, code = (f"PQ{parts}x4fs", -(-parts // 2)) if parts >= _CODE_PARTS_LEAST else ("SQ8", dimension)
+    flat = faces * (4 * dimension + _OVERHEAD)
+    if faces < _FOR_A_RANGE or (faces <= FLAT_MOST and flat <= memory):
+        return _flat(faces, f"{faces:,} faces: up to {FLAT_MOST:,} are quick enough to look at all of them")
+    kinds = _codes(dimension)
+    fitting = [(factory, code) for factory, code in kinds if faces * (code + _OVERHEAD) <= memory]
+    factory, code = fitting[0] if fitting else kinds[-1]
     codes, exact = faces * (code + _OVERHEAD), faces * 2 * dimension
+    why = f"Flat would take {flat / 1e9:.2g} GB, so " if faces <= FLAT_MOST else ""
+    length = ""
+    if kinds[0] not in fitting:
+        length = ", the longest that fit" if fitting else ", which do not fit, but there are none shorter"
     where = "which the system keeps in memory" if codes + exact <= memory else "most of which stay on the disk"
     reason = (
-        f"{faces:,} faces: all are compared by codes ({codes / 1e9:.2g} GB), the best of them by exact vectors "
-        f"({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
+        f"{faces:,} faces: {why}all are compared by codes ({codes / 1e9:.2g} GB{length}), the best of them by exact "
+        f"vectors ({exact / 1e9:.2g} GB in a file, {where}, as an index may take {memory / 1e9:.2g} GB)"
     )
-    return IndexPlan(factory, "", "float16", _FOR_CODES, reason)
+    return IndexPlan(factory, "", "float16", _FOR_CODES, faces, reason)
 
 
-def _flat(reason: str) -> IndexPlan:
-    return IndexPlan("Flat", "", "", 0, reason)
+def _codes(dimension: int) -> list[tuple[str, int]]:
+    """Factory strings of codes, and bytes of each, the longest first. Their parts divide the dimensions evenly."""
+    parts = [parts for parts in range(_CODE_PARTS, _CODE_PARTS_LEAST - 1, -1) if dimension % parts == 0]
+    return [(f"PQ{each}x4fs", -(-each // 2)) for each in parts] or [("SQ8", dimension)]
+
+
+def _flat(faces: int, reason: str) -> IndexPlan:
+    return IndexPlan("Flat", "", "", 0, faces, reason)
 
 
 def _stages(named: str) -> tuple[str, str]:
@@ -182,12 +202,16 @@ def _stages(named: str) -> tuple[str, str]:
     return named, ""
 
 
-def _searching(factory: str) -> str:
-    """Parameters that find the nearest face nearly always; benchmarks/README.md has what they cost."""
+def _searching(factory: str, faces: int) -> str:
+    """Parameters that suit the size; benchmarks/README.md has what they find and cost."""
     if lists := re.search(r"\bIVF(\d+)", factory):
         count = int(lists[1])
         return f"nprobe={max(16, min(count // _PROBES_SHARE, _PROBES_BY_LISTS // count))}"
-    return "efSearch=128" if "HNSW" in factory else ""
+    if "HNSW" in factory:
+        wanted = max(_CANDIDATES_BY_ROOT * math.sqrt(faces), _CANDIDATES_LEAST)
+        # A power of two, so that it seldom changes: each change is another index.
+        return f"efSearch={2 ** round(math.log2(wanted))}"
+    return ""
 
 
 @lru_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_gallery.id_rows import DenseRows
-from toonface_gallery.index import Encoded, FaceIndex, Reader, Writer, read_array, write_array
+from toonface_gallery.index import Alone, Encoded, FaceIndex, Reader, Writer, read_array, write_array
 
 # Faces that the first stage proposes: this many for each that is asked for, and no fewer than the second number.
 _PROPOSED: Final = 4
@@ -96,10 +97,10 @@ class TwoStageIndex:
         self.first = first
         self._exact = exact
 
-    def encode(self, vectors: NDArray[np.float32]) -> Encoded:
+    def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
         """See FaceIndex."""
         self._exact.reserve(len(vectors))
-        return Encoded(vectors, self.first.encode(vectors))
+        return Encoded(vectors, self.first.encode(vectors, alone))
 
     def add(self, ids: NDArray[np.int64], encoded: Encoded) -> None:
         """See FaceIndex."""

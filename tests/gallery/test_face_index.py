@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +23,7 @@ from toonface_contract.admin import IndexSettings
 from toonface_gallery.faiss_in_place import FlatIndex
 from toonface_gallery.faiss_index import FaissIndex
 from toonface_gallery.faiss_marked import MarkedIndex
-from toonface_gallery.index import FaceIndex, deepen
+from toonface_gallery.index import Encoded, FaceIndex, deepen
 from toonface_gallery.plan import plan
 from toonface_gallery.two_stage import VectorFile
 
@@ -181,6 +183,86 @@ def test_what_is_gone_is_not_found_among_thousands(kind: Kind) -> None:
     faces = dict(zip(ids[kept].tolist(), vectors[kept], strict=True))
     exact = kind.type.startswith(("Flat", "SQfp16", "IVF8,Flat"))
     assert_agrees(index, faces, probe, 20, kind if exact else replace(kind, tolerance=max(kind.tolerance, 0.1)))
+
+
+@every_kind
+def test_what_is_encoded_is_found_once_it_is_added(kind: Kind) -> None:
+    vectors = unit_vectors(300, seed=1, dimension=DIMENSION)
+    index = kind.make()
+    index.add(np.arange(100), index.encode(vectors[:100]))
+    encoded = index.encode(vectors[100:])
+    assert len(index) == 100
+    assert_agrees(index, dict(enumerate(vectors[:100])), vectors[100:110], 5, kind)
+    index.remove(np.arange(10))
+    index.add(np.arange(100, 300), encoded)
+    faces = dict(zip(range(10, 300), vectors[10:], strict=True))
+    assert_agrees(index, faces, vectors[95:105], 5, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("Flat", 1e-5), ("SQ8", 0.1), ("PQ8x4", 1), ("IVF8,SQ8;nprobe=8", 0.1)]
+)
+def test_codes_are_worked_out_before_they_are_added(kind: str, tolerance: float) -> None:
+    vectors = unit_vectors(300, seed=1, dimension=DIMENSION)
+    index = Kind(kind, tolerance).make()
+    nothing = np.empty((0, DIMENSION), np.float32)
+    index.add(np.arange(300), Encoded(nothing, index.encode(vectors).prepared))
+    assert_agrees(index, dict(enumerate(vectors)), vectors[:10], 5, Kind(kind, tolerance))
+
+
+@pytest.mark.parametrize("factory", ["HNSW32", "PQ8x4fs"])
+def test_a_marked_index_takes_up_many_vectors_in_steps_between_which_it_can_be_searched(factory: str) -> None:
+    faiss.omp_set_num_threads(1)
+    vectors = unit_vectors(1500, seed=1, dimension=DIMENSION)
+    index = MarkedIndex(factory, "", DIMENSION, "IP")
+    if not index.trained:
+        index.train(vectors)
+    index.add(np.arange(500), index.encode(vectors[:500]))
+    steps: list[int] = []
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        _, ids = index.search(vectors[700:701], 5)
+        assert np.all((ids >= 0) & (ids < 500))
+        before = index._index.ntotal
+        yield
+        steps.append(index._index.ntotal - before)
+
+    encoded = index.encode(vectors[500:], alone)
+    assert max(steps) <= 64
+    assert sum(steps) == 1000
+    index.add(np.arange(500, 1500), encoded)
+    assert len(index) == 1500
+    assert 700 in index.search(vectors[700:701], 50)[1]
+
+
+@pytest.mark.parametrize("removed", [0, 10])
+def test_an_index_that_can_look_at_so_many_alone_is_asked_for_no_more(
+    removed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    search = FaissIndex.search
+
+    def watched(index: FaissIndex, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(k)
+        return search(index, vectors, k)
+
+    monkeypatch.setattr(FaissIndex, "search", watched)
+    monkeypatch.setattr(MarkedIndex, "_deepest", 40)
+    vectors = unit_vectors(500, seed=1, dimension=DIMENSION)
+    nearest = np.argsort(-(vectors @ vectors[0]))
+    graph = Kind("HNSW32;efSearch=500").make()
+    two_stages = Kind("PQ16x4fs,RFlat").make()
+    for index in (graph, two_stages):
+        index.add(np.arange(500), index.encode(vectors))
+        index.remove(nearest[:removed])
+    _, ids = graph.search(vectors[:1], 100)
+    assert ids[0].tolist() == [*nearest[removed:40].tolist(), *[-1] * (60 + removed)]
+    _, ids = two_stages.search(vectors[:1], 100)
+    assert np.count_nonzero(ids >= 0) == 40 - removed
+    _, ids = deepen(two_stages.search, vectors[:1], 30, 500, lambda ids: ids % 2 == 0)
+    assert 0 < np.count_nonzero(ids >= 0) < 30
+    assert max(asked) == 40
 
 
 def test_a_marked_index_wears_out() -> None:

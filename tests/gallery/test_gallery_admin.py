@@ -321,7 +321,7 @@ def test_verification_says_what_the_saved_index_is_worth(store: GalleryStore, tm
         with store.snapshot() as snapshot:
             (key,) = snapshot.galleries()
             position = snapshot.position()
-        plan = IndexPlan("Flat", "", "", 0, "for a test")
+        plan = IndexPlan("Flat", "", "", 0, 0, "for a test")
         index, _ = plan.make(DIMENSION, "IP", folder)
         SavedIndices(folder).save(LoadedGallery(key, plan, index, FaceLabels(), position))
 

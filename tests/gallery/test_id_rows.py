@@ -67,8 +67,14 @@ def test_rows_that_are_marked_keep_their_places(changes: list[tuple[str, list[in
             contents = [GONE if face in gone else face for face in contents]
         else:
             new = [face for face in chosen if face not in present]
-            rows.append(np.array(new, np.int64))
-            contents += new
+            first = len(contents)
+            for count in (len(new) // 2, len(new) - len(new) // 2):
+                rows.reserve(count)
+                contents += [GONE] * count
+                assert rows.ids.tolist() == contents
+            assert len(rows) == len(present)
+            rows.fill(first, np.array(new, np.int64))
+            contents[first:] = new
         assert rows.ids.tolist() == contents
         assert len(rows) == len(set(contents) - {GONE})
     assert MarkedRows(rows.ids).ids.tolist() == contents

@@ -19,10 +19,14 @@ def name_of(kind: str | None, faces: int, memory: int = PLENTY, dimension: int =
     ("faces", "memory", "expected", "reason"),
     [
         (0, PLENTY, "Flat", "0 faces"),
-        (FLAT_MOST, 0, "Flat", "25,000 faces"),
+        (999, 0, "Flat", "999 faces"),
+        (FLAT_MOST, PLENTY, "Flat", "25,000 faces"),
+        (FLAT_MOST, 10_000_000, "PQ64x4fs,Refine(SQfp16)", "Flat would take 0.054 GB, so all are compared by codes"),
         (FLAT_MOST + 1, PLENTY, "PQ64x4fs,Refine(SQfp16)", "0.026 GB in a file, which the system keeps in memory"),
         (1_000_000, PLENTY, "PQ64x4fs,Refine(SQfp16)", "codes (0.13 GB)"),
         (1_000_000, 1 << 30, "PQ64x4fs,Refine(SQfp16)", "1 GB in a file, most of which stay on the disk"),
+        (1_000_000, 120_000_000, "PQ32x4fs,Refine(SQfp16)", "codes (0.12 GB, the longest that fit)"),
+        (1_000_000, 100_000_000, "PQ16x4fs,Refine(SQfp16)", "do not fit, but there are none shorter"),
     ],
 )
 def test_the_automatic_choice_goes_by_size_and_memory(faces: int, memory: int, expected: str, reason: str) -> None:
@@ -49,6 +53,10 @@ def test_codes_divide_the_dimensions_evenly(dimension: int, expected: str) -> No
         ("IVF,SQ8", 100_000, "IVF1024,SQ8;nprobe=256"),
         ("IVF64,SQ8;nprobe=3", 100_000, "IVF64,SQ8;nprobe=3"),
         ("HNSW32", 0, "HNSW32;efSearch=128"),
+        ("HNSW32", 10_000, "HNSW32;efSearch=128"),
+        ("HNSW32", 100_000, "HNSW32;efSearch=512"),
+        ("HNSW32", 1_000_000, "HNSW32;efSearch=1024"),
+        ("HNSW32;efSearch=64", 1_000_000, "HNSW32;efSearch=64"),
         ("SQfp16", 0, "SQfp16"),
         ("IVF,SQ8,RFlat", 100_000, "IVF1024,SQ8,RFlat;nprobe=256"),
         ("IVF", 10, "Flat"),

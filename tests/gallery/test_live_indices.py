@@ -109,6 +109,21 @@ def test_a_worn_graph_is_built_anew(store: GalleryStore, live: LiveGalleries) ->
     assert len(live.search("people", vectors[:1], 400).ids[0]) == 200
 
 
+def test_what_an_index_learnt_is_learnt_anew_once_the_gallery_is_more_than_four_times_as_large(
+    store: GalleryStore, live: LiveGalleries
+) -> None:
+    vectors = unit_vectors(4001, seed=1)
+    built = store.build("people", people(1000), vectors[:1000], EMBEDDER, index=IndexSettings(type="SQ8"))
+    wait_for(lambda: live.sequence >= built.sequence)
+    sequence = store.add("people", people(3000, 1000), vectors[1000:4000], EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert live._builder.keeps(live._state.loaded["people"])
+    assert (status(live).faces, status(live).rebuilds) == (4000, 0)
+    sequence = store.add("people", people(1, 4000), vectors[4000:], EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= sequence and live._builder.keeps(live._state.loaded["people"]))
+    assert (status(live).index, status(live).rebuilds) == ("SQ8", 1)
+
+
 def test_a_replaced_gallery_serves_until_its_successor_does(store: GalleryStore, live: LiveGalleries) -> None:
     store.build("people", people(50), unit_vectors(50, seed=1), EMBEDDER)
     assert len(live.search("people", basis(0), 100).ids[0]) == 50
