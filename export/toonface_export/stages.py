@@ -123,7 +123,9 @@ def _gallery_search(deployment: Deployment) -> PythonStage:
             Tensor("ids", "INT64", (-1,)),
         ),
         max_batch_size=deployment.serving.search_batch,
-        queue=inner_queue(deployment.serving),
+        # One search in a hundred waited half a second for the batcher of a CPU's few requests (benchmarks/README.md). A
+        # GPU's many wake it, and are searched for together.
+        queue=inner_queue(deployment.serving) if deployment.serving.target == "gpu" else None,
         parameters={**_embedder(deployment), "options": _options(deployment)},
     )
 

@@ -15,7 +15,7 @@ from toonface_contract.errors import InvalidRequest, Unavailable
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import IndexPlan, plan
 from toonface_gallery.saved import SavedIndices, Unusable
-from toonface_gallery.snapshot import GalleryKey
+from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
 from toonface_gallery.store import GalleryStore
 
 _LOG = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ _SAVED_LEAST: Final = 5000
 
 # What an index learnt from a gallery is good for as many times its faces.
 _LEARNT_FOR: Final = 4
+
+# Faces or changes that are read in one transaction: 16 MiB at 512 dimensions. While one is open, SQLite cannot empty
+# its write-ahead log, nor PostgreSQL clear rows away; so none may last as long as it takes to build an index.
+_PORTION: Final = 8192
 
 
 class Builder:
@@ -39,6 +43,8 @@ class Builder:
         self._saved = saved
         self._memory = memory
         self._stopping = stopping
+        # By the ids of galleries: settings that were refused, to be logged once.
+        self._refused: dict[int, IndexSettings] = {}
 
     def plan_for(self, key: GalleryKey, faces: int) -> IndexPlan:
         """The index that a gallery of so many faces gets.
@@ -48,7 +54,9 @@ class Builder:
         try:
             return plan(key.index, faces, key.dimension, self._memory)
         except InvalidRequest as error:
-            _LOG.error("gallery %r is given an index by its size: %s", key.name, error.message)
+            if self._refused.get(key.id) != key.index:
+                self._refused[key.id] = key.index
+                _LOG.error("gallery %r is given an index by its size: %s", key.name, error.message)
             return plan(IndexSettings(metric=key.index.metric), faces, key.dimension, self._memory)
 
     def keeps(self, gallery: LoadedGallery) -> bool:
@@ -75,30 +83,32 @@ class Builder:
         return self.build(key, threads) if gallery is None else gallery
 
     def build(self, key: GalleryKey, threads: int) -> LoadedGallery:
-        """The gallery as it is in the store, with a new index, which is saved.
+        """The gallery as it was in the store a moment ago, with a new index, which is saved.
 
         Args:
             key: the gallery.
             threads: to compute with.
 
         Raises:
-            Unavailable: `store_unavailable`.
+            Unavailable: `store_unavailable`; or `unavailable`, see `bring_up`.
         """
         began = time.monotonic()
         faiss.omp_set_num_threads(threads)
         with self._store.snapshot() as snapshot:
             chosen = self.plan_for(key, snapshot.count(key))
             sample = snapshot.sample(key, chosen.sample) if chosen.sample else None
+            position = snapshot.position()
         index, first = chosen.make(key.dimension, key.index.metric, self._folder())
         if sample is not None:
             first.train(sample)  # minutes, perhaps, in which no transaction should be open
             del sample
-        with self._store.snapshot() as snapshot:
-            gallery = LoadedGallery(key, chosen, index, position=snapshot.position())
-            for faces in snapshot.faces(key):
-                if self._stopping.is_set():
-                    raise Unavailable("the server stops")
-                gallery.apply([], [faces])
+        gallery = LoadedGallery(key, chosen, index, position=position)
+        last = 0
+        while portions := self._portions_after(key, last):
+            gallery.apply([], portions)
+            last = int(portions[-1].ids[-1])
+        # What has changed since `position` may have been read or missed; to do again what was read is harmless.
+        self.bring_up(gallery)
         if len(gallery) > 0:
             _LOG.info(
                 "gallery %r: %d faces, index %s (%s), built in %.1f s",
@@ -111,6 +121,38 @@ class Builder:
         self.save(gallery)
         return gallery
 
+    def bring_up(self, gallery: LoadedGallery) -> int:
+        """Bring a gallery that nobody else changes up to the store's last change, as of a moment ago.
+
+        Returns:
+            How many of its faces were changed.
+
+        Raises:
+            Unavailable: `store_unavailable`; or `unavailable`, the store does not remember the changes any more, or the
+                server stops.
+        """
+        changed = 0
+        ended = False
+        while not ended:
+            self._check_stopping()
+            since = gallery.position.sequence
+            with self._store.snapshot() as snapshot:
+                if not snapshot.follows(gallery.position):
+                    raise Unavailable(
+                        f"what happened to gallery {gallery.key.name!r} since change {since} cannot be told any more: "
+                        "there were too many changes since, or another store has taken this one's place"
+                    )
+                position = snapshot.position_after(since, _PORTION)
+                ended = position == snapshot.position()
+                until = position.sequence
+                removed = snapshot.removed(gallery.key, since, until)
+                added = list(snapshot.added(gallery.key, since, until))
+                relabelled = snapshot.relabelled(gallery.key, since, until)
+            gallery.apply(removed, added, relabelled)
+            gallery.position = position
+            changed += len(removed) + sum(len(faces.ids) for faces in added) + len(relabelled)
+        return changed
+
     def save(self, gallery: LoadedGallery) -> None:
         """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer."""
         if self._saved is None or len(gallery) < _SAVED_LEAST:
@@ -119,6 +161,16 @@ class Builder:
             self._saved.save(gallery)
         except OSError as error:
             _LOG.warning("gallery %r: its index cannot be saved for a quick start: %s", gallery.key.name, error)
+
+    def _portions_after(self, key: GalleryKey, last: int) -> list[EnrolledFaces]:
+        """The next faces of a gallery, in a transaction of its own; nothing at the end."""
+        self._check_stopping()
+        with self._store.snapshot() as snapshot:
+            return list(snapshot.faces(key, last, _PORTION))
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise Unavailable("the server stops")
 
     def _from_file(self, key: GalleryKey) -> LoadedGallery | None:
         if self._saved is None:
@@ -137,7 +189,7 @@ class Builder:
                 self._saved.path(key),
                 error,
             )
-            self._saved.discard(key)
+            self._saved.discard(key.id)
             return None
         if gallery is not None:
             _LOG.info(

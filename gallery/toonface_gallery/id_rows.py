@@ -62,12 +62,18 @@ class IdTable:
         self._values[places] = ABSENT
         self._absent += len(ids)
         if self._absent * 2 > self._used:
-            self._keep(self._values[: self._used] != ABSENT)
+            kept_ids, kept_values = self.items()
+            count = len(self)
+            self._ids[:count], self._values[:count] = kept_ids, kept_values
+            self._used, self._absent = count, 0
 
     def items(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """All ids in ascending order, and their numbers."""
-        self._keep(self._values[: self._used] != ABSENT)
-        return self._ids[: self._used], self._values[: self._used]
+        """All ids in ascending order, and their numbers. Nothing changes thereby, so others may read meanwhile."""
+        known, values = self._ids[: self._used], self._values[: self._used]
+        if self._absent == 0:
+            return known, values
+        there = values != ABSENT
+        return known[there], values[there]
 
     def _insert(self, ids: NDArray[np.int64], values: NDArray[np.int32]) -> None:
         order = np.argsort(ids)
@@ -84,13 +90,6 @@ class IdTable:
             self._ids[self._used : count] = ids
             self._values[self._used : count] = values
         self._used = count
-
-    def _keep(self, wanted: NDArray[np.bool_]) -> None:
-        if self._absent:
-            count = int(np.count_nonzero(wanted))
-            self._ids[:count] = self._ids[: self._used][wanted]
-            self._values[:count] = self._values[: self._used][wanted]
-            self._used, self._absent = count, 0
 
 
 class _Rows:

@@ -6,8 +6,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,10 @@ from toonface_gallery.builder import Builder
 from toonface_gallery.jobs import GalleryJobs
 from toonface_gallery.loaded import LoadedGallery, Matches
 from toonface_gallery.plan import memory_budget
-from toonface_gallery.rows import KEPT_CHANGES
 from toonface_gallery.saved import SavedIndices
 from toonface_gallery.snapshot import GalleryKey, Position, Snapshot
 from toonface_gallery.store import GalleryStore
+from toonface_gallery.unsaved import Unsaved
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,13 +38,17 @@ _POLL_SECONDS: Final = 0.1
 # for the one that follows the store.
 _TURN_SECONDS: Final = 0.0005
 
-# A search for a gallery that was made a moment ago waits so long for it. A large one takes longer, and the other
-# galleries must not wait for it.
-_PATIENCE_SECONDS: Final = 5.0
+# From when the index of a new gallery begins to be built, searches for it wait so long. That is enough for a small one;
+# a large one takes longer, and searches in other galleries may be waiting behind.
+_PATIENCE_SECONDS: Final = 0.2
 
-# Changes after which a gallery is saved again: while the server runs, so that the store has not forgotten those since,
-# whenever the server should be killed; and when it is stopped.
-_SAVE_AFTER: Final = KEPT_CHANGES // 2
+# When the server stops, what is being built or saved may take so long.
+_STOP_SECONDS: Final = 5.0
+
+# Changed faces after which a gallery is saved again: while the server runs, so many and a share of all, or an import
+# would have it written over and over; and when it is stopped.
+_SAVE_AFTER: Final = 50_000
+_SAVE_SHARE: Final = 4
 _SAVE_AT_STOP_AFTER: Final = 1000
 
 
@@ -78,7 +83,8 @@ class _State:
         position: of the last look.
         own: galleries of this embedder.
         foreign: galleries of another.
-        loaded: those that can be searched. Where one lies behind `position`, another is being made in its place.
+        loaded: those that can be searched. Where one lies behind `position`, it is being saved, or another is being
+            made in its place.
     """
 
     position: Position = Position()
@@ -92,7 +98,8 @@ class LiveGalleries:
 
     A thread looks at the store ten times a second and brings the galleries up to its last change. Searches never wait
     for that: a new or rebuilt gallery is made aside, by a thread of its own, and then put in place; a changed one is
-    locked only while the change is made in memory. Until its successor is ready, the old one serves. While the store
+    locked only while the change is made in memory. Until its successor is ready, the old one serves, and follows as far
+    as it can. A gallery that is being saved takes up changes afterwards; the others do not wait for it. While the store
     fails, the last state is served, and following resumes by itself.
     """
 
@@ -126,12 +133,13 @@ class LiveGalleries:
         self._sequence = 0
         self._looked = time.monotonic()
         self._changing = threading.RLock()
-        self._jobs = GalleryJobs(self._arrived, self._stopping)
-        # By the ids of galleries: those made aside, how often one was made in another's place, and the change at which
-        # it was saved.
+        self._jobs = GalleryJobs(self._stopping)
+        # By the ids of galleries: those made aside, how often one was made in another's place, and those that may not
+        # be changed, as they are being saved.
         self._made: dict[int, LoadedGallery] = {}
         self._rebuilds: dict[int, int] = {}
-        self._saved_at: dict[int, int] = {}
+        self._saving: set[int] = set()
+        self._unsaved = Unsaved()
         self._follower = threading.Thread(target=self._follow, name="gallery-follower", daemon=True)
 
     def start(self) -> None:
@@ -148,7 +156,7 @@ class LiveGalleries:
         for failure in self._jobs.failures:
             raise failure
         if self._saved is not None:
-            self._saved.keep_only({gallery.key.id for gallery in self._state.loaded.values()})
+            self._saved.keep_only({key.id for key in [*self._state.own.values(), *self._state.foreign.values()]})
         self._jobs.beside_searches = True
         sys.setswitchinterval(_TURN_SECONDS)
         self._follower.start()
@@ -158,9 +166,11 @@ class LiveGalleries:
         self._stopping.set()
         if self._follower.is_alive():
             self._follower.join()
-            self._jobs.join(_PATIENCE_SECONDS)
+            self._jobs.join(_STOP_SECONDS)
             with self._changing:
-                self._save_those_behind(_SAVE_AT_STOP_AFTER)
+                for gallery in self._state.loaded.values():
+                    if self._unsaved.due(gallery, _SAVE_AT_STOP_AFTER) and gallery.key.id not in self._saving:
+                        self._builder.save(gallery)
 
     @property
     def sequence(self) -> int:
@@ -224,12 +234,14 @@ class LiveGalleries:
         found = self._known(gallery)
         if found is not None:
             return found
-        with self._store.snapshot() as snapshot:
-            existing = {key.name: key.id for key in snapshot.galleries()}
-        if gallery not in existing:
-            raise refusals.gallery_not_found(gallery, existing)
-        self._look()
-        self._jobs.join_one(existing[gallery], _PATIENCE_SECONDS)
+        if gallery not in self._state.own:
+            with self._store.snapshot() as snapshot:
+                existing = [key.name for key in snapshot.galleries()]
+            if gallery not in existing:
+                raise refusals.gallery_not_found(gallery, existing)
+            self._look(_PATIENCE_SECONDS)
+        if (key := self._state.own.get(gallery)) is not None:
+            self._jobs.join_one(key, _PATIENCE_SECONDS)
         found = self._known(gallery)
         if found is None:
             raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
@@ -259,19 +271,24 @@ class LiveGalleries:
                     _LOG.warning("following the gallery store again, up to change %d", self._state.position.sequence)
                 failing = False
 
-    def _look(self) -> None:
-        with self._changing:
-            self._catch_up()
-            self._looked = time.monotonic()
-            self._make_what_is_missing()
-            self._save_those_behind(_SAVE_AFTER)
+    def _look(self, patience: float = -1) -> None:
+        """Bring everything up to date, unless others are at it for so long; -1 is for ever."""
+        if self._changing.acquire(timeout=patience):
+            try:
+                self._catch_up()
+                self._looked = time.monotonic()
+                self._make_what_is_missing()
+                self._save_those_behind()
+            finally:
+                self._changing.release()
 
     def _catch_up(self) -> None:
         """Bring the state up to the store's last change. Everything is read first, so a failure changes nothing."""
         old = self._state
         with self._store.snapshot() as snapshot:
             position = snapshot.position()
-            if position == old.position and not self._made:
+            behind = any(gallery.position != position for gallery in old.loaded.values())
+            if position == old.position and not self._made and not behind:
                 return
             keys = snapshot.galleries()
             own = {key.name: key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)}
@@ -284,10 +301,13 @@ class LiveGalleries:
                     snapshot.relabelled(gallery.key, gallery.position.sequence),
                 )
                 for gallery in loaded.values()
+                if gallery.position != position and gallery.key.id not in self._saving
             ]
         for gallery, removed, added, relabelled in changes:
             gallery.apply(removed, added, relabelled)
             gallery.position = position
+            count = len(removed) + sum(len(faces.ids) for faces in added) + len(relabelled)
+            self._unsaved.changed(gallery.key.id, count)
         # An old gallery of the same name serves until the new one has been made.
         loaded |= {name: old.loaded[name] for name in own if name not in loaded and name in old.loaded}
         foreign = {key.name: key for key in keys if key.name not in own}
@@ -295,18 +315,27 @@ class LiveGalleries:
         self._made.clear()
         if all(name in loaded and loaded[name].position == position for name in own):
             self._sequence = position.sequence
+        self._forget_what_is_gone()
 
     def _followed(self, snapshot: Snapshot, own: Mapping[str, GalleryKey], old: _State) -> dict[str, LoadedGallery]:
         """Those of the galleries, just made or loaded before, that what changed since can bring up to this snapshot."""
-        by_id = {gallery.key.id: gallery for gallery in old.loaded.values()} | self._made
-        followed = {}
-        for name, key in own.items():
-            gallery = by_id.get(key.id)
-            # One with other settings has to be made anew; and so has one of whose time the store tells nothing: the
-            # changes were trimmed, or an older copy was put in the store's place.
-            if gallery is not None and gallery.key.index == key.index and snapshot.follows(gallery.position):
-                gallery.key = key
-                followed[name] = gallery
+        # One of whose time the store tells nothing has to be made anew: the changes were trimmed, or an older copy was
+        # put in the store's place.
+        usable = {gallery.key.id: gallery for gallery in old.loaded.values() if snapshot.follows(gallery.position)}
+        for made in self._made.values():
+            if snapshot.follows(made.position):
+                usable[made.key.id] = made
+            else:
+                _LOG.warning(
+                    "gallery %r: the index that was made is dropped, as the store does not tell what happened since "
+                    "change %d",
+                    made.key.name,
+                    made.position.sequence,
+                )
+        followed = {name: usable[key.id] for name, key in own.items() if key.id in usable}
+        for name, gallery in followed.items():
+            # One that was made for other index settings keeps them, and serves until another has been made.
+            gallery.key = replace(own[name], index=gallery.key.index)
         return followed
 
     def _make_what_is_missing(self) -> None:
@@ -316,21 +345,44 @@ class LiveGalleries:
             if self._jobs.busy(key):
                 continue
             if gallery is None or gallery.position != self._state.position:
-                self._jobs.begin(key, self._builder.load)
-            elif not self._builder.keeps(gallery):
-                self._jobs.begin(key, self._builder.build)
+                self._jobs.begin(key, "loaded", partial(self._make, self._builder.load, key))
+            elif gallery.key.index != key.index or not self._builder.keeps(gallery):
+                self._jobs.begin(key, "loaded", partial(self._make, self._builder.build, key))
 
-    def _arrived(self, gallery: LoadedGallery) -> None:
-        """Put a gallery in place that was made aside."""
+    def _make(self, make: Callable[[GalleryKey, int], LoadedGallery], key: GalleryKey, threads: int) -> None:
+        """Make a gallery aside, and put it in place."""
+        gallery = make(key, threads)
+        saved_at = gallery.position.sequence
+        changed = self._builder.bring_up(gallery)
         with self._changing:
-            self._made[gallery.key.id] = gallery
-            self._saved_at[gallery.key.id] = gallery.position.sequence
-            self._rebuilds[gallery.key.id] = self._rebuilds.get(gallery.key.id, -1) + 1
+            self._made[key.id] = gallery
+            self._unsaved.saved(key.id, saved_at, changed)
+            self._rebuilds[key.id] = self._rebuilds.get(key.id, -1) + 1
             self._catch_up()
 
-    def _save_those_behind(self, changes: int) -> None:
+    def _save_those_behind(self) -> None:
+        """Let galleries be saved that changed much. None of them is changed until it is written."""
+        if self._saved is None:
+            return
         for gallery in self._state.loaded.values():
-            saved_at = self._saved_at.setdefault(gallery.key.id, gallery.position.sequence)
-            if gallery.position.sequence - saved_at >= changes:
-                self._builder.save(gallery)
-                self._saved_at[gallery.key.id] = gallery.position.sequence
+            changes = max(_SAVE_AFTER, len(gallery) // _SAVE_SHARE)
+            if self._unsaved.due(gallery, changes) and not self._jobs.busy(gallery.key):
+                # It cannot end before this thread gives up the lock under which galleries are changed.
+                self._jobs.begin(gallery.key, "saved", partial(self._save, gallery), urgent=True)
+                self._saving.add(gallery.key.id)
+
+    def _save(self, gallery: LoadedGallery, _: int) -> None:
+        try:
+            self._builder.save(gallery)
+        finally:
+            with self._changing:
+                self._saving.remove(gallery.key.id)
+                self._unsaved.saved(gallery.key.id, gallery.position.sequence)
+                self._forget_what_is_gone()
+
+    def _forget_what_is_gone(self) -> None:
+        """Delete the files of galleries that were dropped, or replaced by others."""
+        for gallery_id in self._unsaved.forget_all_but({key.id for key in self._state.own.values()}):
+            self._rebuilds.pop(gallery_id, None)
+            if self._saved is not None:
+                self._saved.discard(gallery_id)

@@ -31,9 +31,10 @@ from toonface_gallery.snapshot import GalleryKey, all_keys, key_of
 # Ids or labels in one statement; SQLite takes at most 32,766 parameters (https://sqlite.org/limits.html).
 _STATEMENT_KEYS: Final = 1000
 
-# Changes that are kept, at least; up to twice as many gather before the older ones are trimmed. A follower looks ten
-# times a second; one that was away for longer, such as a server that starts from its snapshot, reads whole galleries.
-KEPT_CHANGES: Final = 100_000
+# Changes that are kept, at least; a twentieth more gather before the older ones are trimmed. A follower looks ten times
+# a second, but an index may take minutes to build or to be saved, and a server may start from one that is old: if the
+# changes since are gone by then, whole galleries are read. A change is a row of some 40 bytes.
+KEPT_CHANGES: Final = 2_000_000
 
 _Key = TypeVar("_Key", int, str)
 
@@ -177,7 +178,7 @@ def delete_faces(connection: Connection, key: GalleryKey, ids: Sequence[int]) ->
 
 
 def trim(connection: Connection, keep: int = KEPT_CHANGES) -> None:
-    """Forget all but the last `keep` changes, once there are twice as many.
+    """Forget all but the last `keep` changes, once there are a twentieth more.
 
     No follower is harmed: one that has not come as far as the oldest change that is left finds its own change gone, and
     reads whole galleries instead.
@@ -185,7 +186,7 @@ def trim(connection: Connection, keep: int = KEPT_CHANGES) -> None:
     # Two queries in one: of both ends together SQLite reads all that lies between, 9 ms of 100,000 changes.
     ends = (select(end(changes.c.sequence)).scalar_subquery() for end in (func.min, func.max))
     first, last = connection.execute(select(*ends)).one()
-    if first is not None and last - first >= 2 * keep:
+    if first is not None and last - first >= keep + keep // 20:
         connection.execute(delete(changes).where(changes.c.sequence <= last - keep))
 
 

@@ -30,7 +30,7 @@ class SavedIndices:
 
     def path(self, key: GalleryKey) -> Path:
         """The file of a gallery."""
-        return file_of(self.folder, key)
+        return file_of(self.folder, key.id)
 
     def save(self, gallery: LoadedGallery) -> None:
         """Save a gallery that nobody changes meanwhile: a temporary file, fsync, rename.
@@ -77,13 +77,16 @@ class SavedIndices:
             except (KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise Unusable(f"this version of toonface or FAISS cannot read it: {error}") from error
 
-    def discard(self, key: GalleryKey) -> None:
+    def discard(self, gallery_id: int) -> None:
         """Delete the saved index of a gallery, if there is one and it can be."""
         with suppress(OSError):
-            self.path(key).unlink(missing_ok=True)
+            file_of(self.folder, gallery_id).unlink(missing_ok=True)
 
     def keep_only(self, galleries: set[int]) -> None:
-        """Delete the files of all other galleries, and what writers that were killed have left."""
+        """Delete the files of galleries with other ids, and what writers that were killed have left.
+
+        The ids must be all of the store's: the folder may hold files of servers with another embedder.
+        """
         wanted = {f"gallery-{number}.index" for number in galleries}
         for path in self.folder.glob("gallery-*.index*"):
             with suppress(OSError):

@@ -25,9 +25,9 @@ class Damaged(Unusable):
     """It is not what was written."""
 
 
-def file_of(folder: Path, key: GalleryKey) -> Path:
+def file_of(folder: Path, gallery_id: int) -> Path:
     """The file of a gallery."""
-    return folder / f"gallery-{key.id}.index"
+    return folder / f"gallery-{gallery_id}.index"
 
 
 def read_header(file: IO[bytes], key: GalleryKey) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def describe(folder: Path, key: GalleryKey, snapshot: Snapshot) -> str:
         Damaged: it is not what was written.
     """
     try:
-        with file_of(folder, key).open("rb") as file:
+        with file_of(folder, key.id).open("rb") as file:
             position = read_header(file, key)["position"]["sequence"]
     except FileNotFoundError:
         return "none"

@@ -113,6 +113,12 @@ class Snapshot:
         """Number of the last change; 0 when nothing ever happened."""
         return self.position().sequence
 
+    def position_after(self, since: int, count: int) -> Position:
+        """The `count`-th of the changes above `since`; the last one of all if there are fewer."""
+        above = select(changes.c.sequence, changes.c.stamp).where(changes.c.sequence > since)
+        row = self._connection.execute(above.order_by(changes.c.sequence).offset(count - 1).limit(1)).one_or_none()
+        return self.position() if row is None else Position(*row)
+
     def follows(self, position: Position) -> bool:
         """Whether what happened since `position` can be told: it is of this history, and has not been trimmed."""
         wanted = select(changes.c.stamp).where(changes.c.sequence == position.sequence)
@@ -127,9 +133,10 @@ class Snapshot:
         wanted = select(func.count()).select_from(faces).where(faces.c.gallery_id == gallery.id)
         return int(self._connection.execute(wanted).scalar_one())
 
-    def faces(self, gallery: GalleryKey) -> Iterator[EnrolledFaces]:
-        """All faces of a gallery, in portions."""
-        return self._portions(_enrolled().where(faces.c.gallery_id == gallery.id), gallery.dimension)
+    def faces(self, gallery: GalleryKey, after: int = 0, limit: int | None = None) -> Iterator[EnrolledFaces]:
+        """Faces of a gallery with ids above `after`, at most `limit` of them or all, in portions."""
+        mine = _enrolled().where(faces.c.gallery_id == gallery.id, faces.c.id > after)
+        return self._portions(mine.limit(limit), gallery.dimension)
 
     def stored(self, gallery: GalleryKey) -> Iterator[StoredFaces]:
         """All faces of a gallery with all that is known of them, in portions, for exports."""
@@ -162,18 +169,21 @@ class Snapshot:
         """Ids of the galleries that changes with a sequence above `since` name."""
         return self._named(since)
 
-    def added(self, gallery: GalleryKey, since: int) -> Iterator[EnrolledFaces]:
-        """Faces of a gallery that changes above `since` added, or gave other embeddings, and that are still there."""
-        touched = self._touched(gallery, since, (ADDED, REPLACED))
+    def added(self, gallery: GalleryKey, since: int, until: int | None = None) -> Iterator[EnrolledFaces]:
+        """Faces of a gallery that changes above `since` added, or gave other embeddings, and that are still there.
+
+        With `until`, only those that changes up to there touched; they are as they are now all the same.
+        """
+        touched = self._touched(gallery, since, until, (ADDED, REPLACED))
         return self._portions(_enrolled().where(faces.c.id.in_(touched)), gallery.dimension)
 
-    def removed(self, gallery: GalleryKey, since: int) -> list[int]:
-        """Ids of the faces of a gallery that changes above `since` removed, or gave other embeddings."""
-        return list(self._connection.execute(self._touched(gallery, since, (REMOVED, REPLACED))).scalars())
+    def removed(self, gallery: GalleryKey, since: int, until: int | None = None) -> list[int]:
+        """Ids of the faces of a gallery that changes above `since` removed, or gave other embeddings; see `added`."""
+        return list(self._connection.execute(self._touched(gallery, since, until, (REMOVED, REPLACED))).scalars())
 
-    def relabelled(self, gallery: GalleryKey, since: int) -> list[tuple[int, str]]:
-        """Ids and present labels of the faces of a gallery that changes above `since` updated, but for embeddings."""
-        touched = self._touched(gallery, since, (RELABELLED,))
+    def relabelled(self, gallery: GalleryKey, since: int, until: int | None = None) -> list[tuple[int, str]]:
+        """Ids and present labels of the faces that changes above `since` updated, but for embeddings; see `added`."""
+        touched = self._touched(gallery, since, until, (RELABELLED,))
         wanted = select(faces.c.id, faces.c.label).where(faces.c.id.in_(touched))
         return [(face, label) for face, label in self._connection.execute(wanted)]
 
@@ -181,12 +191,11 @@ class Snapshot:
         wanted = select(changes.c.gallery_id).where(changes.c.sequence > since, *conditions).distinct()
         return set(self._connection.execute(wanted).scalars())
 
-    def _touched(self, gallery: GalleryKey, since: int, kinds: tuple[str, ...]) -> Select[int]:
-        return (
-            select(changes.c.face_id)
-            .where(changes.c.sequence > since, changes.c.gallery_id == gallery.id, changes.c.kind.in_(kinds))
-            .distinct()
-        )
+    def _touched(self, gallery: GalleryKey, since: int, until: int | None, kinds: tuple[str, ...]) -> Select[int]:
+        wanted = select(changes.c.face_id).where(changes.c.sequence > since)
+        if until is not None:
+            wanted = wanted.where(changes.c.sequence <= until)
+        return wanted.where(changes.c.gallery_id == gallery.id, changes.c.kind.in_(kinds)).distinct()
 
     def _portions(self, wanted: Select[int, str, bytes], dimension: int) -> Iterator[EnrolledFaces]:
         result = self._connection.execute(wanted.order_by(faces.c.id), execution_options={"yield_per": _CHUNK})

@@ -181,9 +181,10 @@ def test_every_stage_that_batches_or_bears_the_load_has_a_bounded_queue_and_inne
     policies = {
         name: config.dynamic_batching.default_queue_policy for name, config in configs.items() if config.backend
     }
-    # Triton's batcher would keep requests to crop_align waiting, which does not batch and is seldom busy.
-    assert not configs.pop(names.CROP_ALIGN).HasField("dynamic_batching")
-    del policies[names.CROP_ALIGN]
+    # Triton's batcher would keep requests to these waiting, which are quick and seldom busy.
+    for name in (names.CROP_ALIGN, names.GALLERY_SEARCH):
+        assert not configs.pop(name).HasField("dynamic_batching")
+        del policies[name]
     edge = {names.PREPROCESS, names.FACE_DETECTION, names.GALLERY_ADMIN}
     for name, policy in policies.items():
         assert policy.timeout_action == model_config_pb2.ModelQueuePolicy.REJECT
@@ -192,6 +193,10 @@ def test_every_stage_that_batches_or_bears_the_load_has_a_bounded_queue_and_inne
         else:
             assert policy.max_queue_size > 16
             assert policy.default_timeout_microseconds == 0
+
+
+def test_searches_of_several_requests_are_made_together_where_there_are_many() -> None:
+    assert _configs(target="gpu", backend="onnxruntime")[names.GALLERY_SEARCH].HasField("dynamic_batching")
 
 
 def test_serving_settings_reach_the_models() -> None:

@@ -9,6 +9,7 @@ import pytest
 from gallery_helpers import DIMENSION, EMBEDDER
 from postgres_server import PostgresServer
 
+from toonface_gallery import live as live_module
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -45,6 +46,12 @@ def store(url: str) -> Iterator[GalleryStore]:
     store = GalleryStore(url)
     yield store
     store.close()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for a gallery that was just made may wait longer: a busy machine is slow to make it."""
+    monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 5.0)
 
 
 @pytest.fixture

@@ -34,6 +34,16 @@ def test_a_table_agrees_with_a_dictionary(changes: list[tuple[str, list[int], in
         assert table.get(everything).ravel().tolist() == [model.get(face, -1) for face in range(62)]
 
 
+def test_the_items_of_a_table_are_read_while_others_read_it() -> None:
+    table = IdTable()
+    table.set(np.arange(100), np.arange(100, dtype=np.int32))
+    table.remove(np.arange(40))
+    table._ids.flags.writeable = table._values.flags.writeable = False
+    found, values = table.items()
+    assert found.tolist() == values.tolist() == list(range(40, 100))
+    assert table.get(np.arange(100)).tolist() == [-1] * 40 + list(range(40, 100))
+
+
 @given(steps)
 @settings(deadline=None)
 def test_rows_stay_dense_and_each_id_keeps_what_is_its_own(changes: list[tuple[str, list[int], int]]) -> None:

@@ -11,7 +11,11 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 
 from toonface_contract.admin import NewFace
 from toonface_contract.errors import InvalidRequest, NotFound, Unavailable
+from toonface_gallery import live as live_module
+from toonface_gallery.builder import Builder
 from toonface_gallery.live import LiveGalleries
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.snapshot import GalleryKey
 from toonface_gallery.store import GalleryStore
 
 
@@ -88,6 +92,40 @@ def test_a_gallery_made_a_moment_ago_is_found_at_once(store: GalleryStore, live:
     for number in range(20):
         store.build(f"people-{number}", new_faces("Ada"), basis(0), EMBEDDER)
         assert names(live, f"people-{number}", 0) == ["Ada"]
+
+
+def test_a_new_gallery_whose_index_takes_long_holds_up_no_searches_in_others(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the one instance of the stage: a thread asks for both in turn."""
+    monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
+    released = threading.Event()
+    build = Builder.build
+
+    def slow(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
+        released.wait(60)
+        return build(self, key, threads)
+
+    monkeypatch.setattr(Builder, "build", slow)
+    store.add("default", new_faces("Grace"), basis(1), EMBEDDER)
+    store.build("large", new_faces("Ada"), basis(0), EMBEDDER)
+    answers: list[str] = []
+
+    def ask() -> None:
+        for _ in range(50):
+            try:
+                answers.extend(names(live, "large", 0))
+            except Unavailable as error:
+                assert "being built" in str(error)
+            answers.extend(names(live, "default", 0))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    wait_for(lambda: not asking.is_alive())
+    released.set()
+    assert set(answers) == {"Grace"}
+    wait_for(lambda: "large" in {status.name for status in live.status()})
+    assert names(live, "large", 0) == ["Ada"]
 
 
 def test_an_unknown_gallery_is_refused_with_the_names_of_those_that_exist(

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
 
-from toonface_contract.admin import IndexSettings, NewFace
-from toonface_contract.errors import NotFound
-from toonface_gallery import plan, rows
+from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
+from toonface_contract.errors import NotFound, Unavailable
+from toonface_gallery import builder, plan, rows
+from toonface_gallery.builder import Builder
 from toonface_gallery.live import GalleryStatus, LiveGalleries
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.snapshot import GalleryKey
 from toonface_gallery.store import GalleryStore
 
 
@@ -79,13 +82,107 @@ def test_other_settings_change_the_index_of_a_gallery_that_serves(
     vectors = unit_vectors(1200, seed=1)
     store.build("people", people(1200), vectors, EMBEDDER)
     assert found_by_own_picture(live, vectors[:5]) == list(range(5))
-    sequence = store.configure("people", IndexSettings(type=kind)).sequence
-    wait_for(lambda: live.sequence >= sequence)
-    assert status(live).index != "Flat"
+    store.configure("people", IndexSettings(type=kind))
+    wait_for(lambda: status(live).index != "Flat")
     assert found_by_own_picture(live, vectors) == list(range(1200))
     sequence = store.add("people", new_faces("person 9999"), basis(0), EMBEDDER).sequence
     wait_for(lambda: live.sequence >= sequence)
     assert found_by_own_picture(live, basis(0)) == [9999]
+
+
+@pytest.mark.parametrize("failure", [None, MemoryError("too large"), RuntimeError("Error: FAISS fails")])
+def test_changes_are_followed_while_other_settings_wait_for_their_index(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+) -> None:
+    vectors = unit_vectors(50, seed=1)
+    ids = store.build("people", people(50), vectors, EMBEDDER).ids
+    assert found_by_own_picture(live, vectors[:5]) == list(range(5))
+    begun, released = threading.Event(), threading.Event()
+    build = Builder.build
+
+    def slow(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
+        begun.set()
+        if failure is not None:
+            raise failure
+        released.wait(60)
+        return build(self, key, threads)
+
+    monkeypatch.setattr(Builder, "build", slow)
+    store.configure("people", IndexSettings(type="HNSW32"))
+    assert begun.wait(20)
+    store.add("people", people(1, first=99), basis(0), EMBEDDER)
+    sequence = store.remove("people", ids=ids[:1]).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert status(live).index == "Flat"
+    assert found_by_own_picture(live, basis(0)) == [99]
+    assert found_by_own_picture(live, vectors[:1]) != [0]
+    released.set()
+    if failure is None:
+        wait_for(lambda: status(live).index.startswith("HNSW32"))
+        assert found_by_own_picture(live, basis(0)) == [99]
+        assert found_by_own_picture(live, vectors[:1]) != [0]
+
+
+def test_an_index_is_built_without_a_transaction_that_lasts_and_with_what_changes_meanwhile(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "_PORTION", 50)
+    vectors = unit_vectors(300, seed=1)
+    ids = store.build("people", people(200), vectors[:200], EMBEDDER).ids
+    moved = [FaceUpdate(id=ids[10]), FaceUpdate(id=ids[170])]
+    renamed = [FaceUpdate(id=ids[20], label="person 777"), FaceUpdate(id=ids[180], label="person 888")]
+    to_do = [
+        lambda: store.remove("people", ids=[*ids[:3], *ids[190:193]]),
+        lambda: store.update("people", renamed),
+        lambda: store.update("people", moved, vectors[298:], EMBEDDER),
+        lambda: store.add("people", people(90, first=200), vectors[200:290], EMBEDDER),
+    ]
+    transactions: list[int] = []
+    apply = LoadedGallery.apply
+
+    def observed(self: LoadedGallery, *change: object) -> None:
+        transactions.append(store._database._engine.pool.checkedout())
+        apply(self, *change)
+        if to_do:
+            to_do.pop(0)()
+
+    monkeypatch.setattr(LoadedGallery, "apply", observed)
+    with store.snapshot() as snapshot:
+        (key,) = snapshot.galleries()
+    made = Builder(store, None, 1 << 30, threading.Event()).build(key, 1)
+    assert len(transactions) > 4
+    assert set(transactions) == {0}
+    with store.snapshot() as snapshot:
+        assert made.position == snapshot.position()
+    page, embeddings = store.page_with_embeddings("people", limit=1000)
+    found = made.search(embeddings, 1)
+    assert len(made) == len(page.faces) == 284
+    assert found.ids[:, 0].tolist() == [face.id for face in page.faces]
+    assert [row[0] for row in found.labels] == [face.label for face in page.faces]
+
+
+def test_an_index_that_took_too_long_is_dropped_with_a_word_and_made_anew(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rows.trim, "__defaults__", (5,))
+    calls: list[int] = []
+    bring_up = Builder.bring_up
+
+    def slow(self: Builder, gallery: LoadedGallery) -> int:
+        changed = bring_up(self, gallery)
+        calls.append(changed)
+        if len(calls) == 2:  # after the build, and before the index is put in place
+            for _ in range(30):
+                store.add("people", new_faces("new"), basis(3), EMBEDDER)
+            with pytest.raises(Unavailable, match="'people'.*cannot be told any more"):
+                bring_up(self, gallery)
+        return changed
+
+    monkeypatch.setattr(Builder, "bring_up", slow)
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
+    wait_for(lambda: "people" in {each.name for each in live.status()})
+    assert "'people': the index that was made is dropped" in caplog.text
+    assert status(live).faces == 33
 
 
 def test_a_type_that_cannot_serve_does_not_take_the_gallery_away(
@@ -93,8 +190,12 @@ def test_a_type_that_cannot_serve_does_not_take_the_gallery_away(
 ) -> None:
     store.build("people", people(3), basis(0, 1, 2), EMBEDDER, index=IndexSettings(type="Nonsense"))
     assert found_by_own_picture(live, basis(1)) == [1]
-    assert "'Nonsense'" in caplog.text
     assert status(live).index == "Flat"
+    for axis in (3, 4, 5):
+        sequence = store.add("people", people(1, first=axis), basis(axis), EMBEDDER).sequence
+        wait_for(lambda sequence=sequence: live.sequence >= sequence)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "'Nonsense'" in caplog.text
 
 
 def test_a_worn_graph_is_built_anew(store: GalleryStore, live: LiveGalleries) -> None:

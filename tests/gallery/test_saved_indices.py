@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,12 @@ import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
 
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
-from toonface_gallery import builder, rows
+from toonface_gallery import builder, rows, unsaved
+from toonface_gallery import live as live_module
 from toonface_gallery.live import LiveGalleries
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.saved import SavedIndices
+from toonface_gallery.saved_file import describe
 from toonface_gallery.store import GalleryStore
 
 TYPES = ["Flat", "SQfp16", "IVF16,Flat", "IVF16,RaBitQ,Refine(SQfp16)", "HNSW32"]
@@ -216,6 +221,97 @@ def test_files_of_dropped_galleries_and_dead_writers_go(store: GalleryStore, fol
     with serving(store, folder):
         names = {path.name for path in folder.iterdir()}
     assert names == {"gallery-1.index", f"gallery-1.index.{os.getpid()}.abc", "mine"}
+
+
+def test_files_of_galleries_of_another_embedder_stay(store: GalleryStore, folder: Path) -> None:
+    store.build("strangers", new_faces("Ada"), basis(0), "another embedder")
+    folder.mkdir()
+    (folder / "gallery-1.index").touch()
+    with serving(store, folder):
+        assert (folder / "gallery-1.index").exists()
+
+
+def test_the_file_of_a_gallery_goes_with_it(store: GalleryStore, folder: Path) -> None:
+    vectors = filled(store)
+    with serving(store, folder):
+        assert [path.name for path in folder.iterdir()] == ["gallery-1.index"]
+        store.build("people", new_faces(*["Ada"] * 700), vectors, EMBEDDER, replace=True)
+        wait_for(lambda: [path.name for path in folder.iterdir()] == ["gallery-3.index"])
+        store.drop("people")
+        wait_for(lambda: list(folder.iterdir()) == [])
+
+
+@contextmanager
+def slow_saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threading.Event]]:
+    """The names of galleries whose saving has begun, and what lets it end."""
+    begun: list[str] = []
+    released = threading.Event()
+    save = SavedIndices.save
+
+    def slow(self: SavedIndices, gallery: LoadedGallery) -> None:
+        begun.append(gallery.key.name)
+        released.wait(60)
+        save(self, gallery)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SavedIndices, "save", slow)
+        yield begun, released
+        released.set()
+
+
+def test_a_gallery_that_is_being_saved_takes_up_changes_afterwards_and_others_do_not_wait(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live_module, "_SAVE_AFTER", 20)
+    vectors = filled(store, count=40)
+    store.build("others", new_faces("Ada"), basis(0), EMBEDDER)
+    with serving(store, folder) as live, slow_saving(monkeypatch) as (begun, released):
+        store.remove("people", ids=[face.id for face in store.page("people", limit=3).faces])
+        store.add("people", new_faces(*["more"] * 20), unit_vectors(20, seed=2), EMBEDDER)
+        wait_for(lambda: begun == ["people"])
+        later = store.add("people", new_faces("later"), basis(1), EMBEDDER)
+        store.add("others", new_faces("Grace"), basis(1), EMBEDDER)
+        wait_for(lambda: live.search("others", basis(1), 1).labels == [["Grace"]])
+        assert live.store_sequence >= later.sequence
+        assert labels(live, basis(1)) != ["later"]
+        assert labels(live, vectors[3:]) == [f"person {number}" for number in range(3, 40)]
+        released.set()
+        wait_for(lambda: labels(live, basis(1)) == ["later"])
+        assert begun == ["people"]
+    caplog.set_level(logging.INFO)
+    with serving(store, folder) as live:
+        assert "'people': 57 faces" in caplog.text
+        assert "read from" in caplog.text
+        assert labels(live, np.concatenate([vectors[3:4], basis(1)])) == ["person 3", "later"]
+
+
+def test_a_gallery_that_nobody_changes_is_saved_before_the_store_forgets_when_it_was(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unsaved, "_FORGOTTEN_AFTER", 10)
+    filled(store)
+    with serving(store, folder), slow_saving(monkeypatch) as (begun, released):
+        released.set()
+        store.add("default", new_faces(*["Ada"] * 12), unit_vectors(12, seed=2), EMBEDDER)
+        wait_for(lambda: set(begun) == {"people", "default"})
+    with store.snapshot() as snapshot:
+        (key,) = [key for key in snapshot.galleries() if key.name == "people"]
+        assert describe(folder, key, snapshot) == "current"
+
+
+def test_a_gallery_that_is_dropped_while_it_is_saved_leaves_no_file(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "_SAVE_AFTER", 20)
+    filled(store, count=40)
+    with serving(store, folder) as live, slow_saving(monkeypatch) as (begun, released):
+        store.add("people", new_faces(*["more"] * 20), unit_vectors(20, seed=2), EMBEDDER)
+        wait_for(lambda: begun == ["people"])
+        store.drop("people")
+        wait_for(lambda: list(folder.iterdir()) == [])
+        released.set()
+        live._jobs.join()
+        assert list(folder.iterdir()) == []
 
 
 def test_many_changes_are_saved_when_the_server_stops(
