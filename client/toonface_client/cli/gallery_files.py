@@ -36,28 +36,32 @@ _EXTRA = "gallery"
 
 @click.command()
 @click.argument("name")
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.argument("path", metavar="FILE|FOLDER/")
+@click.option("--force", is_flag=True, help="Overwrite what is there: a file, or an index that PaddleX saved.")
 @json_option
 @with_admin_client
-def export(client: ToonfaceClient, name: str, path: Path, force: bool, as_json: bool) -> None:
-    """Write the faces of the gallery NAME, with their embeddings, to a .parquet or .npz file.
+def export(client: ToonfaceClient, name: str, path: str, force: bool, as_json: bool) -> None:
+    """Write the faces of the gallery NAME, with their embeddings, to a .parquet or .npz file, or for PaddleX.
 
-    Parquet is written in portions, NumPy's format as a whole. The file appears when it is complete. Faces that are
+    A path without an ending, or with a slash at the end, is a folder: PaddleX's saved index (vector.index and
+    id_map.yaml), which its key `index` may name. It holds labels and embeddings alone; the files hold all.
+
+    Parquet is written in portions, the others as a whole. What is written appears when it is complete. Faces that are
     enrolled or removed meanwhile may or may not be in it, which is then said.
 
     \b
     Examples:
       toonface gallery export friends friends.parquet
       toonface gallery export friends friends.npz --force
+      toonface gallery export friends paddlex_index/
     """
     with needing(_EXTRA):
         from toonface_gallery.interchange.formats import check_target, write_faces
         from toonface_gallery.interchange.portable import Origin
 
         check_target(path)
-        if path.exists() and not force:
-            raise ConfigError(f"{str(path)!r} exists already; overwrite it with --force")
+        if Path(path).exists() and not force:
+            raise ConfigError(f"{path!r} exists already; overwrite it with --force")
         gallery = _the(client.gallery_list(), name)
         pages = _Pages(client, name)
         with progress() as bar:
@@ -65,7 +69,7 @@ def export(client: ToonfaceClient, name: str, path: Path, force: bool, as_json: 
             origin = Origin(gallery.dimension, name, gallery.embedder)
             written = write_faces(path, origin, pages.portions(bar, task))
     if as_json:
-        write_json({"gallery": name, "file": str(path), "faces": written, "changed_meanwhile": pages.changed})
+        write_json({"gallery": name, "file": path, "faces": written, "changed_meanwhile": pages.changed})
         return
     click.echo(f"exported {counted(written, 'face')} of gallery {name!r} to {path}")
     if pages.changed:
