@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,9 @@ from toonface_client.cli.options import (
 from toonface_client.client import ToonfaceClient
 from toonface_client.enrolment import must_build
 from toonface_client.gallery_calls import FacePage
-from toonface_client.staging import Staging
-from toonface_contract.admin import Galleries, GalleryInfo, NewFace
-from toonface_contract.errors import ConfigError, InvalidRequest, NotFound, ToonfaceError
+from toonface_client.staging import Staging, index_of
+from toonface_contract.admin import Galleries, GalleryInfo, IndexSettings, NewFace
+from toonface_contract.errors import AlreadyExists, ConfigError, InvalidRequest, NotFound, ToonfaceError
 
 if TYPE_CHECKING:
     from toonface_gallery.interchange.portable import FacesFile, PortableFaces
@@ -107,7 +107,7 @@ def import_(
 
         file = open_faces(path)
         found = client.gallery_list()
-        build = must_build(found, name, build=not adding, replace=replace)
+        must_build(found, name, build=not adding, replace=replace)
         if file.count and file.origin.dimension != found.dimension:
             raise InvalidRequest(
                 f"the embeddings of {str(path)!r} have {file.origin.dimension} numbers, and those of the server's "
@@ -122,7 +122,12 @@ def import_(
                 f"{found.embedder[:19]}",
                 err=True,
             )
-        imported = _import(client, name, file, build=build, dry_run=dry_run)
+        if dry_run:
+            imported = _rehearse(client, name, file)
+        elif adding:
+            imported = _add(client, name, file)
+        else:
+            imported = _import(client, name, file, index_of(found, name), replace=replace)
     if as_json:
         write_json(
             {"gallery": name, "dry_run": dry_run, "imported": imported, "embedder": file.origin.embedder or None}
@@ -166,36 +171,66 @@ def portable(page: FacePage) -> PortableFaces:
     )
 
 
-def _import(client: ToonfaceClient, name: str, file: FacesFile, *, build: bool, dry_run: bool) -> int:
-    """Sends the faces, and returns how many."""
-    embedder = file.origin.embedder or None
+def _rehearse(client: ToonfaceClient, name: str, file: FacesFile) -> int:
+    """Lets the server check the faces, and returns how many there are."""
+
+    def check(faces: PortableFaces, before: int) -> None:
+        # As a gallery of its own: nothing in it depends on what is there already.
+        embedder = file.origin.embedder or None
+        client.build_gallery(name, _new(faces, before), faces.embeddings, replace=True, embedder=embedder, dry_run=True)
+
+    return _each_portion(file, check)
+
+
+def _add(client: ToonfaceClient, name: str, file: FacesFile) -> int:
+    """Adds the faces in portions, and returns how many."""
+
+    def add(faces: PortableFaces, before: int) -> None:
+        try:
+            client.add_faces(name, _new(faces, before), faces.embeddings, embedder=file.origin.embedder or None)
+        except ToonfaceError as error:
+            added = f"{error.message}; {counted(before, 'face')} had been added before"
+            raise type(error)(added, code=error.code) from error
+
+    return _each_portion(file, add)
+
+
+def _import(client: ToonfaceClient, name: str, file: FacesFile, index: IndexSettings | None, *, replace: bool) -> int:
+    """Makes the gallery aside, and returns how many faces it has. One that holds faces gives way if `replace` says so.
+
+    Raises:
+        AlreadyExists: it holds faces by now, and may not be replaced.
+        Conflict: somebody filled or dropped it in the last moment.
+    """
+    with Staging(client, name, index) as staging:
+        sent = _each_portion(
+            file,
+            lambda faces, before: staging.add(_new(faces, before), faces.embeddings, file.origin.embedder or None),
+        )
+        try:
+            staging.switch(replace=replace)
+        except AlreadyExists:
+            # An empty one, such as a new server's default gallery, may give way, as long as it is empty.
+            seen = client.stats(name)
+            if seen.gallery.faces:
+                raise AlreadyExists(
+                    f"gallery {name!r} was filled meanwhile (faces: {seen.gallery.faces}); it was left as it is, and "
+                    "nothing was imported",
+                    code="gallery_exists",
+                ) from None
+            staging.switch(replace=True, unchanged_since=seen.sequence)
+    return sent
+
+
+def _each_portion(file: FacesFile, send: Callable[[PortableFaces, int], object]) -> int:
+    """Calls `send` with each portion and the number of faces before it, and returns that of all."""
     sent = 0
     with progress() as bar:
         task = bar.add_task("import", total=file.count)
-        if dry_run:
-            for faces in file.portions():
-                # Checked as a gallery of its own: nothing in it depends on what is there already.
-                client.build_gallery(
-                    name, _new(faces, sent), faces.embeddings, replace=True, embedder=embedder, dry_run=True
-                )
-                sent += len(faces)
-                bar.advance(task, len(faces))
-        elif build:
-            with Staging(client, name) as staging:
-                for faces in file.portions():
-                    staging.add(_new(faces, sent), faces.embeddings, embedder)
-                    sent += len(faces)
-                    bar.advance(task, len(faces))
-                staging.switch()
-        else:
-            for faces in file.portions():
-                try:
-                    client.add_faces(name, _new(faces, sent), faces.embeddings, embedder=embedder)
-                except ToonfaceError as error:
-                    added = f"{error.message}; {counted(sent, 'face')} had been added before"
-                    raise type(error)(added, code=error.code) from error
-                sent += len(faces)
-                bar.advance(task, len(faces))
+        for faces in file.portions():
+            send(faces, sent)
+            sent += len(faces)
+            bar.advance(task, len(faces))
     return sent
 
 
