@@ -143,7 +143,8 @@ class AsyncToonfaceClient(AsyncGalleryVerbs):
             enrolment.add(picture, outcome)
         enrolment.compare()
         if not build and enrolment.probes is not None and holds_faces(found, gallery):
-            enrolment.compare_enrolled(await self.search(gallery, enrolment.probes, topk=NEAREST, timeout=timeout))
+            nearest = await self.search(gallery, enrolment.probes, topk=NEAREST, group="label", timeout=timeout)
+            enrolment.compare_enrolled(nearest)
         call = enrolment.write(gallery, build=build, replace=replace, index=index, dry_run=dry_run)
         if call is None:
             return enrolment.report(None, dry_run=dry_run)

@@ -22,6 +22,7 @@ from toonface_contract.admin import (
     Verification,
 )
 from toonface_contract.names import GALLERY_SEARCH
+from toonface_contract.options import Group
 
 
 class AsyncGalleryVerbs:
@@ -84,7 +85,13 @@ class AsyncGalleryVerbs:
         return Verification(faces=faces, problems=problems, sequence=page.sequence, saved_index=saved)
 
     async def search(
-        self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None
+        self,
+        gallery: str,
+        embeddings: ArrayLike,
+        *,
+        topk: int = 5,
+        group: Group = "face",
+        timeout: float | None = None,
     ) -> list[tuple[Match, ...]]:
         """As `ToonfaceClient.search`."""
         rows = calls.checked_rows(embeddings)
@@ -93,7 +100,7 @@ class AsyncGalleryVerbs:
             self._search_rows = max(1, answer.config.max_batch_size)
         matches: list[tuple[Match, ...]] = []
         for start in range(0, len(rows), self._search_rows):
-            call = calls.search(gallery, rows[start : start + self._search_rows], topk)
+            call = calls.search(gallery, rows[start : start + self._search_rows], topk, group)
             found = await self._transport.run(call, timeout)
             matches += found
         return matches
@@ -162,10 +169,18 @@ class AsyncGalleryVerbs:
         return await self._transport.run(calls.configure(gallery, index, dry_run=dry_run), timeout)
 
     async def rename_gallery(
-        self, gallery: str, to: str, *, replace: bool = False, dry_run: bool = False, timeout: float | None = None
+        self,
+        gallery: str,
+        to: str,
+        *,
+        replace: bool = False,
+        unchanged_since: int | None = None,
+        dry_run: bool = False,
+        timeout: float | None = None,
     ) -> Change:
         """As `ToonfaceClient.rename_gallery`."""
-        return await self._transport.run(calls.rename(gallery, to, replace=replace, dry_run=dry_run), timeout)
+        call = calls.rename(gallery, to, replace=replace, unchanged_since=unchanged_since, dry_run=dry_run)
+        return await self._transport.run(call, timeout)
 
     async def drop_gallery(self, gallery: str, *, dry_run: bool = False, timeout: float | None = None) -> Change:
         """As `ToonfaceClient.drop_gallery`."""

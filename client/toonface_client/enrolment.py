@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,8 +19,9 @@ from toonface_contract.admin import Change, Galleries, IndexSettings, NewFace
 from toonface_contract.errors import AlreadyExists, InvalidImage, InvalidRequest, NotFound, ToonfaceError
 from toonface_contract.options import Crop
 
-# Nearest enrolled faces among which one of another label is looked for.
-NEAREST: Final = 5
+# Nearest labels, among which is one that is not the picture's own. Labels and not faces, or somebody of whom there are
+# many pictures would hide another behind them.
+NEAREST: Final = 2
 
 # Faces compared with all others at once: 4 MB for each thousand of them.
 _BLOCK: Final = 1024
@@ -167,7 +168,8 @@ class Enrolment:
         rows = np.array([self._embeddings[position] for position in positions])
         for row, (earlier, similarity) in near_duplicates(rows, labels, self._limit).items():
             other = self._reports[positions[earlier]]
-            self._refuse(positions[row], similarity, f"{other.label!r} ({other.source or 'another picture'})")
+            who = f"{other.label!r} ({other.source or 'another picture'})"
+            self._refuse(positions[row], _near_duplicate(similarity, who, self._limit))
 
     @property
     def probes(self) -> NDArray[np.float32] | None:
@@ -178,13 +180,12 @@ class Enrolment:
         """Refuses pictures that are too similar to an enrolled face of another label.
 
         Args:
-            matches: the nearest enrolled faces of each probe.
+            matches: the nearest enrolled face of each of the `NEAREST` nearest labels of each probe.
         """
-        limit = np.inf if self._limit is None else self._limit
         for position, nearest in zip(list(self._faces), matches, strict=True):
-            others = [match for match in nearest if match.label != self._faces[position].label]
-            if others and others[0].score >= limit:
-                self._refuse(position, others[0].score, f"{others[0].label!r} (enrolled, id {others[0].id})")
+            error = enrolled_duplicate(nearest, self._faces[position].label, self._limit)
+            if error is not None:
+                self._refuse(position, error)
 
     def write(
         self,
@@ -209,13 +210,30 @@ class Enrolment:
         reports = tuple(each if each.error else replace(each, face_id=next(ids, None)) for each in self._reports)
         return EnrolReport(reports, change, dry_run)
 
-    def _refuse(self, position: int, similarity: float, other: str) -> None:
+    def _refuse(self, position: int, error: ToonfaceError) -> None:
         del self._faces[position], self._embeddings[position]
-        error = InvalidImage(
-            f"the face is that of {other}, by its similarity of {similarity:.3f}; under {self._limit:g} is asked for",
-            code="near_duplicate",
-        )
         self._reports[position] = replace(self._reports[position], error=error)
+
+
+def enrolled_duplicate(matches: Iterable[Match], label: str, limit: float | None) -> InvalidImage | None:
+    """Why a face may not be enrolled under a label: the first of these enrolled faces that is of another, if too near.
+
+    Args:
+        matches: enrolled faces, the most similar first.
+        label: the face's.
+        limit: similarity from which on two faces are too similar, -1 to 1; None for no bound.
+    """
+    other = next((match for match in matches if match.label != label), None)
+    if other is None or limit is None or other.score < limit:
+        return None
+    return _near_duplicate(other.score, f"{other.label!r} (enrolled, id {other.id})", limit)
+
+
+def _near_duplicate(similarity: float, other: str, limit: float) -> InvalidImage:
+    return InvalidImage(
+        f"the face is that of {other}, by its similarity of {similarity:.3f}; under {limit:g} is asked for",
+        code="near_duplicate",
+    )
 
 
 def near_duplicates(

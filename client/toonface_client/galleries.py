@@ -22,6 +22,7 @@ from toonface_contract.admin import (
     Verification,
 )
 from toonface_contract.names import GALLERY_SEARCH
+from toonface_contract.options import Group
 
 
 class GalleryVerbs:
@@ -98,7 +99,13 @@ class GalleryVerbs:
         return Verification(faces=faces, problems=problems, sequence=page.sequence, saved_index=saved)
 
     def search(
-        self, gallery: str, embeddings: ArrayLike, *, topk: int = 5, timeout: float | None = None
+        self,
+        gallery: str,
+        embeddings: ArrayLike,
+        *,
+        topk: int = 5,
+        group: Group = "face",
+        timeout: float | None = None,
     ) -> list[tuple[Match, ...]]:
         """The enrolled faces nearest to each of some embeddings, best first.
 
@@ -106,6 +113,7 @@ class GalleryVerbs:
             gallery: its name.
             embeddings: FP32 [N, D], of unit length, from this server's embedder.
             topk: matches for each, 1 to 100.
+            group: `face` for the nearest faces; `label` for the nearest labels, each with its nearest face.
             timeout: seconds for each call; there is one for as many embeddings as the server takes at once.
         """
         rows = calls.checked_rows(embeddings)
@@ -114,7 +122,7 @@ class GalleryVerbs:
             self._search_rows = max(1, answer.config.max_batch_size)
         matches: list[tuple[Match, ...]] = []
         for start in range(0, len(rows), self._search_rows):
-            call = calls.search(gallery, rows[start : start + self._search_rows], topk)
+            call = calls.search(gallery, rows[start : start + self._search_rows], topk, group)
             found = self._transport.run(call, timeout)
             matches += found
         return matches
@@ -201,10 +209,28 @@ class GalleryVerbs:
         return self._transport.run(calls.configure(gallery, index, dry_run=dry_run), timeout)
 
     def rename_gallery(
-        self, gallery: str, to: str, *, replace: bool = False, dry_run: bool = False, timeout: float | None = None
+        self,
+        gallery: str,
+        to: str,
+        *,
+        replace: bool = False,
+        unchanged_since: int | None = None,
+        dry_run: bool = False,
+        timeout: float | None = None,
     ) -> Change:
-        """Gives a gallery another name; with `replace`, one that has the name gives way in the same transaction."""
-        return self._transport.run(calls.rename(gallery, to, replace=replace, dry_run=dry_run), timeout)
+        """Gives a gallery another name.
+
+        Args:
+            gallery: its name.
+            to: its new one.
+            replace: whether a gallery of that name may exist, and gives way in the same transaction.
+            unchanged_since: the `sequence` of an answer about the gallery that gives way; if that was changed or
+                dropped since, the call is refused (`Conflict`). Older servers refuse the argument.
+            dry_run: change nothing.
+            timeout: seconds for this call.
+        """
+        call = calls.rename(gallery, to, replace=replace, unchanged_since=unchanged_since, dry_run=dry_run)
+        return self._transport.run(call, timeout)
 
     def drop_gallery(self, gallery: str, *, dry_run: bool = False, timeout: float | None = None) -> Change:
         """Removes a gallery with all its faces."""

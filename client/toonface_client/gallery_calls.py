@@ -16,6 +16,7 @@ from toonface_client.results import Match, Tensors, parse_matches
 from toonface_contract import admin
 from toonface_contract.errors import InvalidRequest, ToonfaceError
 from toonface_contract.names import GALLERY_ADMIN, GALLERY_SEARCH
+from toonface_contract.options import Group
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -147,9 +148,13 @@ def configure(gallery: str, index: admin.IndexSettings, *, dry_run: bool = False
     return _admin_call(_command(admin.Configure, gallery=gallery, index=index, dry_run=dry_run), admin.Change)
 
 
-def rename(gallery: str, to: str, *, replace: bool = False, dry_run: bool = False) -> Call[admin.Change]:
+def rename(
+    gallery: str, to: str, *, replace: bool = False, unchanged_since: int | None = None, dry_run: bool = False
+) -> Call[admin.Change]:
     """Another name for a gallery."""
-    command = _command(admin.Rename, gallery=gallery, to=to, replace=replace, dry_run=dry_run)
+    command = _command(
+        admin.Rename, gallery=gallery, to=to, replace=replace, unchanged_since=unchanged_since, dry_run=dry_run
+    )
     return _admin_call(command, admin.Change)
 
 
@@ -158,11 +163,15 @@ def drop(gallery: str, *, dry_run: bool = False) -> Call[admin.Change]:
     return _admin_call(_command(admin.Drop, gallery=gallery, dry_run=dry_run), admin.Change)
 
 
-def search(gallery: str, embeddings: NDArray[np.float32], topk: int) -> Call[list[tuple[Match, ...]]]:
-    """The enrolled faces nearest to each embedding FP32 [N, D]; N is at most the stage's largest batch."""
+def search(
+    gallery: str, embeddings: NDArray[np.float32], topk: int, group: Group = "face"
+) -> Call[list[tuple[Match, ...]]]:
+    """The enrolled faces or labels nearest to each embedding FP32 [N, D]; N is at most the stage's largest batch."""
     inputs = (input_tensor("embedding", embeddings), input_tensor("real", np.ones((len(embeddings), 1), np.bool_)))
     # Nothing is decided here; with the server's threshold its metrics would count strangers.
-    parameters = {"gallery": gallery, "topk": topk, "rec_threshold": 0.0}
+    parameters: dict[str, Any] = {"gallery": gallery, "topk": topk, "rec_threshold": 0.0}
+    if group != "face":  # which older servers do not know, and do anyway
+        parameters["group"] = group
     return Call(GALLERY_SEARCH, parse_matches, inputs=inputs, parameters=parameters)
 
 

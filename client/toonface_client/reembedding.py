@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from toonface_client.client import ToonfaceClient
 from toonface_client.concurrency import in_order
-from toonface_client.staging import Staging
+from toonface_client.staging import Staging, index_of
 from toonface_contract.admin import Change, FaceInfo, IndexSettings, NewFace
-from toonface_contract.errors import InvalidImage, NotFound, ToonfaceError, Unavailable
+from toonface_contract.errors import Conflict, InvalidImage, NotFound, ToonfaceError
 from toonface_contract.options import Crop
 
 _Found: TypeAlias = tuple[FaceInfo, Path]
@@ -87,14 +88,14 @@ def reembed(
 
     Raises:
         NotFound: `gallery_not_found`.
-        Unavailable: somebody changed the gallery meanwhile; it was left as it is.
+        Conflict: somebody changed the gallery meanwhile; it was left as it is.
     """
-    before = list(client.faces(gallery))
-    pictures = {face.id: _picture(face, roots) for face in before}
-    lost = [Lost(face, error) for face in before if isinstance(error := pictures[face.id], NotFound)]
+    before, _ = _look(client, gallery)
+    pictures = {face.id: _picture(face, roots) for face in before.faces}
+    lost = [Lost(face, error) for face in before.faces if isinstance(error := pictures[face.id], NotFound)]
     if dry_run or (lost and not drop_lost):
-        return ReembedReport(len(before), 0, tuple(lost), None)
-    present = [(face, path) for face in before if isinstance(path := pictures[face.id], Path)]
+        return ReembedReport(len(before.faces), 0, tuple(lost), None)
+    present = [(face, path) for face in before.faces if isinstance(path := pictures[face.id], Path)]
 
     def embedded(found: _Found) -> tuple[FaceInfo, NDArray[np.float32] | ToonfaceError]:
         face, path = found
@@ -106,7 +107,7 @@ def reembed(
         except ToonfaceError as error:
             return face, error
 
-    with Staging(client, gallery, _index_of(client, gallery)) as staging:
+    with Staging(client, gallery, before.index) as staging:
         portion = _Portion(staging)
         for face, outcome in in_order(embedded, track(present), concurrency):
             if isinstance(outcome, ToonfaceError):
@@ -114,14 +115,43 @@ def reembed(
             else:
                 portion.add(face, outcome)
         portion.send()
-        report = ReembedReport(len(before), len(before) - len(lost), tuple(lost), None)
+        report = ReembedReport(len(before.faces), len(before.faces) - len(lost), tuple(lost), None)
         if lost and not drop_lost:
             return report
-        if list(client.faces(gallery)) != before:
-            raise Unavailable(
+        # What changed up to this look is seen here, and what changes after it by the server. The first look's sequence
+        # will not do: of a large gallery the store may have forgotten it, for what is made aside counts as changes too.
+        now, sequence = _look(client, gallery)
+        if now != before:
+            raise Conflict(
                 f"gallery {gallery!r} was changed while its pictures were embedded; it was left as it is, try again"
             )
-        return ReembedReport(report.faces, report.embedded, report.lost, staging.switch())
+        change = staging.switch(replace=True, unchanged_since=sequence)
+        return ReembedReport(report.faces, report.embedded, report.lost, change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that somebody could change of a gallery."""
+
+    faces: list[FaceInfo]
+    embeddings: list[bytes]  # as digests, which fit into memory
+    index: IndexSettings | None
+
+
+def _look(client: ToonfaceClient, gallery: str) -> tuple[_Seen, int]:
+    """What a gallery holds, and the change up to which all of it was surely seen; 0 where the server does not say."""
+    faces: list[FaceInfo] = []
+    embeddings: list[bytes] = []
+    sequences: list[int] = []
+    for page in client.face_pages(gallery, embeddings=True):
+        faces += page.faces
+        embeddings += [] if page.embeddings is None else map(_digest, page.embeddings)
+        sequences.append(page.sequence)
+    return _Seen(faces, embeddings, index_of(client.gallery_list(), gallery)), sequences[0]
+
+
+def _digest(embedding: NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(embedding.tobytes(), digest_size=16).digest()
 
 
 class _Portion:
@@ -151,8 +181,3 @@ def _picture(face: FaceInfo, roots: Sequence[Path]) -> Path | NotFound:
         if (root / face.source).is_file():
             return root / face.source
     return NotFound(f"there is no picture {face.source!r} in {', '.join(map(repr, map(str, roots)))}")
-
-
-def _index_of(client: ToonfaceClient, gallery: str) -> IndexSettings | None:
-    found = next((each for each in client.galleries() if each.name == gallery), None)
-    return None if found is None else IndexSettings.model_validate({"type": found.index_type, "metric": found.metric})

@@ -27,6 +27,7 @@ Label = Annotated[
 Source = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 # What a SQL database can hold.
 FaceId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+ChangeNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 # How fit a picture was to enrol from: 0 not at all, 1 as good as can be told.
 Quality = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 # The characters of FAISS's factory strings, and of parameters after a semicolon.
@@ -165,16 +166,23 @@ class Configure(_Change):
 
 
 class Rename(_Change):
-    """Give a gallery another name. With `replace`, a gallery that has the name gives way, in the same transaction."""
+    """Give a gallery another name. With `replace`, a gallery that has the name gives way, in the same transaction.
+
+    With `unchanged_since`, the number of a change, which an answer told as its `sequence`, that gallery must be there,
+    and no later change may have concerned it.
+    """
 
     op: Literal["rename"] = "rename"
     to: GalleryName
     replace: bool = False
+    unchanged_since: ChangeNumber | None = None
 
     @model_validator(mode="after")
     def _is_another(self) -> Self:
         if self.to == self.gallery:
             raise ValueError("a gallery's new name must differ from its old one")
+        if self.unchanged_since is not None and not self.replace:
+            raise ValueError("unchanged_since is about the gallery that gives way: it goes with replace")
         return self
 
 

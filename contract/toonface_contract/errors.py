@@ -30,6 +30,12 @@ class InvalidRequest(ToonfaceError):
     default_code = "invalid_request"
 
 
+class Conflict(InvalidRequest):
+    """The gallery is no longer as the request takes it to be: look at it again, and ask anew."""
+
+    default_code = "gallery_changed"
+
+
 class InvalidImage(InvalidRequest):
     """The picture is refused: not a picture, damaged, too large or too small."""
 
@@ -111,6 +117,7 @@ WIRE_CODES: dict[str, type[ToonfaceError]] = {
     "invalid_command": InvalidRequest,
     "invalid_embedding": InvalidRequest,
     "embedder_mismatch": InvalidRequest,
+    "gallery_changed": Conflict,
     "invalid_image": InvalidImage,
     "image_empty": InvalidImage,
     "image_truncated": InvalidImage,

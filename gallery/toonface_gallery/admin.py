@@ -84,6 +84,7 @@ class GalleryAdmin:
             PermissionDenied: the token does not allow it, or is missing.
             NotFound: `gallery_not_found` or `not_found`.
             AlreadyExists: `gallery_exists`.
+            Conflict: `gallery_changed`.
             Unavailable: `store_unavailable`.
         """
         command = _parse(command_json)
@@ -164,7 +165,13 @@ class GalleryAdmin:
             case Rename():
                 if name == DEFAULT_GALLERY:
                     raise _always_exists("renamed; to let another take its place, rename that one to it with replace")
-                return store.rename(name, command.to, replace=command.replace, dry_run=dry_run)
+                return store.rename(
+                    name,
+                    command.to,
+                    replace=command.replace,
+                    unchanged_since=command.unchanged_since,
+                    dry_run=dry_run,
+                )
             case Drop():
                 if name == DEFAULT_GALLERY:
                     raise _always_exists("dropped; to empty it, build it of no faces with replace")

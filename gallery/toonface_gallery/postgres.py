@@ -17,6 +17,17 @@ _WRITERS_LOCK: Final = int.from_bytes(b"toonface")
 
 _CONNECT_SECONDS: Final = 5
 
+# A server that vanishes without a word would keep whoever waits for its answer waiting for many minutes. So the system
+# asks after five quiet seconds, every two seconds; three questions without an answer, or ten seconds in which nothing
+# that was sent has arrived, end the connection.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+_ALIVE: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+
 # SQLSTATE codes and classes (https://www.postgresql.org/docs/current/errcodes-appendix.html) that a running program can
 # meet without being wrong. The longest prefix counts; a failure to connect has no code.
 _ADVICE: Final = {
@@ -47,6 +58,7 @@ def open_engine(url: URL, busy_timeout: float) -> Engine:
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "options": f"-c lock_timeout={int(busy_timeout * 1000)}",  # milliseconds
+                **_ALIVE,
             },
             # After a restart of the server the pool holds dead connections.
             pool_pre_ping=True,

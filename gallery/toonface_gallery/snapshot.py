@@ -124,6 +124,11 @@ class Snapshot:
         wanted = select(changes.c.stamp).where(changes.c.sequence == position.sequence)
         return self._connection.execute(wanted).scalar_one_or_none() == position.stamp
 
+    def remembers(self, sequence: int) -> bool:
+        """Whether the change of this number, and so each later one, is still there."""
+        wanted = select(changes.c.sequence).where(changes.c.sequence == sequence)
+        return self._connection.execute(wanted).scalar_one_or_none() is not None
+
     def galleries(self) -> list[GalleryKey]:
         """All galleries, in the order of their names."""
         return [key_of(row) for row in self._connection.execute(all_keys().order_by(galleries.c.name))]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from toonface_contract.admin import Change, FaceUpdate, IndexSettings, NewFace
-from toonface_contract.errors import AlreadyExists
+from toonface_contract.errors import AlreadyExists, Conflict
 from toonface_gallery import refusals, rows
 from toonface_gallery.database import Database
 from toonface_gallery.reader import StoreReader
@@ -200,16 +200,35 @@ class GalleryStore(StoreReader):
             rows.configure(connection, rows.require(connection, gallery), index)
             return Change(ids=[], sequence=Snapshot(connection).sequence())
 
-    def rename(self, gallery: str, name: str, *, replace: bool = False, dry_run: bool = False) -> Change:
+    def rename(
+        self,
+        gallery: str,
+        name: str,
+        *,
+        replace: bool = False,
+        unchanged_since: int | None = None,
+        dry_run: bool = False,
+    ) -> Change:
         """Give a gallery another name. With `replace`, it takes the place of the one that has that name, at once.
+
+        Args:
+            gallery: its name.
+            name: its new one.
+            replace: let a gallery that has the new name give way.
+            unchanged_since: number of a change since which none may have concerned the gallery that gives way.
+            dry_run: change nothing.
 
         Raises:
             NotFound: `gallery_not_found`.
             AlreadyExists: `gallery_exists`, another gallery has that name, and `replace` is not set.
+            Conflict: `gallery_changed`, the gallery that was to give way was changed or dropped since
+                `unchanged_since`, or the store does not remember that any more.
         """
         with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             other = rows.find(connection, name)
+            if unchanged_since is not None:
+                _check_unchanged(Snapshot(connection), name, other, unchanged_since)
             if other is not None and other.id != key.id:
                 if not replace:
                     raise AlreadyExists(f"gallery {name!r} exists already; rename with replace", code="gallery_exists")
@@ -224,6 +243,20 @@ class GalleryStore(StoreReader):
             rows.trim(connection)
             if dry_run:
                 connection.rollback()
+
+
+def _check_unchanged(snapshot: Snapshot, name: str, key: GalleryKey | None, since: int) -> None:
+    if key is None:
+        raise Conflict(f"gallery {name!r} is gone; nothing was put in its place")
+    if not snapshot.remembers(since):
+        raise Conflict(
+            f"whether gallery {name!r} was changed since change {since:,} cannot be told: the store does not remember "
+            "that one; nothing was put in its place, look again and repeat"
+        )
+    if key.id in snapshot.changed(since):
+        raise Conflict(
+            f"gallery {name!r} was changed since change {since:,}; nothing was put in its place, look again and repeat"
+        )
 
 
 def _check_embedder(key: GalleryKey, embedder: str, embeddings: NDArray[np.float32]) -> None:

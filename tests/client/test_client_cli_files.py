@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toonface_client.cli.gallery_list import read_gallery_list
+from toonface_client.cli.gallery_verify import lowest_score
 from toonface_client.cli.options import printable
 from toonface_client.cli.pictures import find_pictures, save_paths
 from toonface_contract.errors import ConfigError
@@ -75,3 +76,15 @@ def test_pictures_of_one_name_are_saved_apart(tmp_path: Path) -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert printable("Zoë\x1b[2J\n 孫\u200d悟") == "Zoë\\x1b[2J\\x0a 孫\u200d悟"
+
+
+@pytest.mark.parametrize(
+    ("index_type", "accurate"),
+    [
+        *((kind, True) for kind in (None, "Flat", "IVF", "IVF1024,SQ8;nprobe=32", "HNSW32", "HNSW32,SQ8", "SQfp16")),
+        *((kind, True) for kind in ("PQ64x4fs,Refine(SQfp16)", "OPQ64,IVF,PQ64,RFlat;nprobe=8", "SQ4,Refine(Flat)")),
+        *((kind, False) for kind in ("PQ64", "PQ64x4fs", "SQ4", "IVF,SQ4", "OPQ64,IVF,PQ64", "PCA64,Flat")),
+    ],
+)
+def test_only_accurate_indices_are_held_to_a_similarity(index_type: str | None, accurate: bool) -> None:
+    assert (lowest_score(index_type) > 0.9) is accurate

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from toonface_client.enrolment import Candidate, Enrolment, LabelledPicture, candidate, near_duplicates
+from toonface_client.enrolment import (
+    Candidate,
+    Enrolment,
+    LabelledPicture,
+    candidate,
+    enrolled_duplicate,
+    near_duplicates,
+)
 from toonface_client.quality import Measures, QualityGate, measure
 from toonface_client.results import FeatureResult, Match
 from toonface_contract.errors import ConfigError, InvalidImage, ToonfaceError
@@ -156,6 +163,15 @@ def test_an_enrolment_compares_with_the_pictures_before_and_with_the_gallery() -
     document = report.as_dict()["pictures"]
     assert document[0]["measures"] == {"side": 120, "sharpness": 500, "detection_score": 0.9, "quality": 0.9}
     assert document[4]["measures"] is None
+
+
+def test_an_enrolled_face_is_compared_with_the_nearest_of_another_label() -> None:
+    own, other = Match(1, "Ada", 0.99), Match(2, "Zoe", 0.96)
+    error = enrolled_duplicate([own, other], "Ada", 0.95)
+    assert error is not None and "'Zoe' (enrolled, id 2), by its similarity of 0.960; under 0.95" in error.message
+    assert enrolled_duplicate([own, other], "Ada", 0.97) is None
+    assert enrolled_duplicate([own, other], "Ada", None) is None
+    assert enrolled_duplicate([own], "Ada", 0.95) is None
 
 
 def test_without_a_bound_nothing_is_compared() -> None:

@@ -123,6 +123,7 @@ FAILURES = [
     ("UNAVAILABLE", "in ensemble 'e', overloaded: too much", errors.Overloaded, Retry.ALWAYS),
     ("UNAVAILABLE", "in ensemble 'e', store_unavailable: locked", errors.Unavailable, Retry.READS),
     ("NOT_FOUND", "gallery_not_found: no gallery 'g'", errors.NotFound, Retry.NEVER),
+    ("INVALID_ARGUMENT", "gallery_changed: gallery 'g' was changed", errors.Conflict, Retry.NEVER),
     ("INVALID_ARGUMENT", "permission_denied: no token", errors.PermissionDenied, Retry.NEVER),
     ("INVALID_ARGUMENT", "in ensemble 'e', image_truncated: ends", errors.InvalidImage, Retry.NEVER),
 ]
@@ -225,6 +226,12 @@ def test_commands_leave_out_what_is_as_usual() -> None:
     (command,) = call.inputs
     assert command.name() == "command"
     assert b'{"op": "remove", "gallery": "people", "ids": [7]}' in command._get_content()
+    (command,) = gallery_calls.rename("new", "people", replace=True).inputs
+    assert b'{"op": "rename", "gallery": "new", "to": "people", "replace": true}' in command._get_content()
+    (command,) = gallery_calls.rename("new", "people", replace=True, unchanged_since=7).inputs
+    assert b'"replace": true, "unchanged_since": 7}' in command._get_content()
+    searches = [gallery_calls.search("people", np.eye(2, dtype=np.float32), 5, group) for group in ("face", "label")]
+    assert [search.parameters.get("group") for search in searches] == [None, "label"]
 
 
 def test_what_a_newer_server_adds_to_its_answers_is_passed_over() -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from stand_in_server import Connect, picture
 
-from toonface_client import Box, LabelledPicture
+from toonface_client import Box, LabelledPicture, ToonfaceClient
+from toonface_client.staging import Staging
 from toonface_contract import errors
 from toonface_contract.admin import NewFace
 
@@ -105,6 +106,30 @@ def test_a_gallery_from_its_building_to_its_dropping(client: Any, gallery: str) 
     with pytest.raises(errors.NotFound) as refused:
         client.drop_gallery(gallery)
     assert refused.value.code == "gallery_not_found"
+
+
+def test_a_gallery_takes_another_s_place(client: Any, gallery: str) -> None:
+    for name, label in ((gallery, "Ada"), (f"{gallery}-2", "Grace")):
+        client.build_gallery(name, [NewFace(label=label)], np.ones((1, 4)))
+    with pytest.raises(errors.AlreadyExists):
+        client.rename_gallery(f"{gallery}-2", gallery)
+    with pytest.raises(errors.InvalidRequest, match="unchanged_since"):  # the stand-in is too old for it
+        client.rename_gallery(f"{gallery}-2", gallery, replace=True, unchanged_since=1)
+    client.rename_gallery(f"{gallery}-2", gallery, replace=True)
+    assert [face.label for face in client.faces(gallery)] == ["Grace"]
+
+
+@pytest.mark.parametrize("sequence", [0, 7])
+def test_an_older_server_replaces_a_gallery_without_looking_again(server: str, gallery: str, sequence: int) -> None:
+    with ToonfaceClient(server, token="secret") as client:  # noqa: S106  (the stand-in's)
+        client.build_gallery(gallery, [], [])
+        with pytest.raises(errors.AlreadyExists), Staging(client, gallery) as staging:
+            staging.switch(replace=False)
+        with Staging(client, gallery) as staging:
+            staging.add([NewFace(label="Ada")], np.ones((1, 4)))
+            staging.switch(replace=True, unchanged_since=sequence)
+        assert [face.label for face in client.faces(gallery)] == ["Ada"]
+        assert [each.name for each in client.galleries() if each.name.startswith(gallery)] == [gallery]
 
 
 def test_a_gallery_is_fetched_page_by_page(client: Any, gallery: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Processes that write to a store, for the tests to watch and to kill."""
+"""Processes that write to a store or follow it, for the tests to watch and to kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import random
 import sqlite3
 import time
 from multiprocessing.context import ForkServerProcess
-from multiprocessing.synchronize import Barrier
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
 from gallery_helpers import DIMENSION, EMBEDDER, new_faces, unit_vectors
@@ -46,6 +47,24 @@ def write_batches(url: str, name: str, batches: int, together: Barrier) -> None:
         store.add("people", new_faces(*[label] * BATCH), vectors, EMBEDDER)
         if number % 3 == 0:
             store.remove("people", labels=[label])
+
+
+def follow(url: str, stop: Event, report: SimpleQueue[object]) -> None:
+    """Follow a store as a server does, and report `ready`, then each sequence that was reached, and when."""
+    from toonface_gallery.live import LiveGalleries  # only here, for FAISS would slow every writer's start
+
+    store = GalleryStore(url)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    report.put("ready")
+    seen = 0
+    while not stop.is_set():
+        if (now := live.sequence) != seen:
+            seen = now
+            report.put((now, time.monotonic()))  # a clock that all processes share
+        time.sleep(0.005)
+    live.stop()
+    store.close()
 
 
 def hold_the_lock(path: Path, held: Path) -> None:

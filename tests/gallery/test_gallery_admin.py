@@ -11,7 +11,7 @@ import pytest
 from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces
 
 from toonface_contract import admin
-from toonface_contract.errors import InvalidRequest, NotFound, PermissionDenied, ToonfaceError
+from toonface_contract.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, ToonfaceError
 from toonface_gallery.access import Access, AccessRules
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.labels import FaceLabels
@@ -103,6 +103,11 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
         ('{"op":"update","gallery":"g","faces":[{"id":1,"label":"Unknown"}]}', ["update.faces.0.label"]),
         ('{"op":"rename","gallery":"g","to":"g"}', ["rename", "must differ"]),
         ('{"op":"rename","gallery":"g","to":"../h"}', ["rename.to", "'../h'"]),
+        ('{"op":"rename","gallery":"g","to":"h","unchanged_since":1}', ["rename", "goes with replace"]),
+        (
+            '{"op":"rename","gallery":"g","to":"h","replace":true,"unchanged_since":0}',
+            ["rename.unchanged_since", "greater than or equal to 1", "0"],
+        ),
         ('{"op":"configure","gallery":"g"}', ["configure.index", "required"]),
         ('{"op":"configure","gallery":"g","index":{"type":"a b"}}', ["configure.index.type", "'a b'"]),
         ('{"op":"configure","gallery":"g","index":{"metric":"hamming"}}', ["configure.index.metric", "'hamming'"]),
@@ -251,6 +256,12 @@ def test_a_gallery_takes_another_s_place(open_admin: GalleryAdmin, store: Galler
     open_admin.handle(take.model_dump_json(), None, None)
     assert listed(open_admin, "default") == ["Noor"]
     assert [each.name for each in store.galleries()] == ["default"]
+    seen = store.build("new", new_faces("Eve"), basis(2), EMBEDDER).sequence
+    take = take.model_copy(update={"unchanged_since": seen})
+    store.add("default", new_faces("Joey"), basis(3), EMBEDDER)
+    with pytest.raises(Conflict):
+        open_admin.handle(take.model_dump_json(), None, None)
+    assert listed(open_admin, "default") == ["Noor", "Joey"]
     with pytest.raises(InvalidRequest, match="always exists"):
         open_admin.handle(admin.Rename(gallery="default", to="x").model_dump_json(), None, None)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors
 from sqlalchemy import update
 
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
-from toonface_contract.errors import AlreadyExists, InvalidRequest, NotFound
+from toonface_contract.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
 from toonface_gallery import rows, schema
 from toonface_gallery.snapshot import EnrolledFaces, GalleryKey
 from toonface_gallery.store import GalleryStore
@@ -293,6 +294,66 @@ def test_a_gallery_takes_another_s_place_with_its_ids(store: GalleryStore) -> No
     assert [face.id for face in store.page("people").faces] == ids
     store.rename("people", "people", replace=True)
     assert labels(store, "people") == ["Grace"]
+
+
+def change_label(store: GalleryStore, ids: list[int]) -> None:
+    store.update("people", [FaceUpdate(id=ids[0], label="Mary")])
+
+
+def change_embedding(store: GalleryStore, ids: list[int]) -> None:
+    store.update("people", [FaceUpdate(id=ids[0])], basis(3), EMBEDDER)
+
+
+def change_another(store: GalleryStore, ids: list[int]) -> None:
+    store.add("new", new_faces("Noor"), basis(2), EMBEDDER)
+    store.build("others", new_faces("Eve"), basis(4), EMBEDDER)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (change_another, None),
+        (change_label, "was changed since"),
+        (change_embedding, "was changed since"),
+        (lambda store, ids: store.add("people", new_faces("Eve"), basis(4), EMBEDDER), "was changed since"),
+        (lambda store, ids: store.remove("people", ids=ids), "was changed since"),
+        (lambda store, ids: store.configure("people", IndexSettings(metric="L2")), "was changed since"),
+        (lambda store, ids: store.build("people", [], basis(), EMBEDDER, replace=True), "was changed since"),
+        (lambda store, ids: store.drop("people"), "is gone"),
+    ],
+)
+def test_a_gallery_that_was_changed_since_keeps_its_place(
+    store: GalleryStore, change: Callable[[GalleryStore, list[int]], object], refused: str | None
+) -> None:
+    ids = store.build("people", new_faces("Ada"), basis(0), EMBEDDER).ids
+    store.build("new", new_faces("Grace"), basis(1), EMBEDDER)
+    seen = store.page("people").sequence
+    change(store, ids)
+    before = store.galleries()
+    if refused is None:
+        store.rename("new", "people", replace=True, unchanged_since=seen)
+        assert labels(store, "people") == ["Grace", "Noor"]
+    else:
+        with pytest.raises(Conflict, match=refused) as error:
+            store.rename("new", "people", replace=True, unchanged_since=seen)
+        assert error.value.code == "gallery_changed"
+        assert store.galleries() == before
+
+
+def test_a_gallery_keeps_its_place_when_the_store_does_not_remember_so_far_back(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows.trim, "__defaults__", (10,))
+    seen = store.build("people", new_faces("Ada"), basis(0), EMBEDDER).sequence
+    store.build("new", [], basis(), EMBEDDER)
+    for _ in range(40):
+        store.add("new", new_faces("Grace"), basis(1), EMBEDDER)
+    for since in (seen, 10**6):
+        with pytest.raises(Conflict, match=f"since change {since:,} cannot be told"):
+            store.rename("new", "people", replace=True, unchanged_since=since)
+    assert labels(store, "people") == ["Ada"]
+    store.rename("new", "people", replace=True, unchanged_since=store.sequence())
+    assert labels(store, "people") == ["Grace"] * 40
 
 
 def test_an_export_has_all_that_is_known_of_a_face(store: GalleryStore) -> None:

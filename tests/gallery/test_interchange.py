@@ -60,11 +60,11 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
     assert os.listdir(tmp_path) == [name]
 
 
-@pytest.mark.parametrize("name", ["faces.npz", "faces.parquet"])
+@pytest.mark.parametrize("name", ["faces.npz", "faces.parquet", "faces"])
 def test_an_empty_gallery_survives(tmp_path: Path, name: str) -> None:
     assert write_faces(tmp_path / name, ORIGIN, []) == 0
     opened = open_faces(tmp_path / name)
-    assert (opened.origin, opened.count) == (ORIGIN, 0)
+    assert (opened.origin, opened.count) == (Origin(DIMENSION) if name == "faces" else ORIGIN, 0)
     assert sum(len(part) for part in opened.portions()) == 0
 
 
@@ -82,7 +82,48 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path, name: str) -> Non
     assert os.listdir(tmp_path) == [name]
 
 
-@pytest.mark.parametrize("name", ["faces.csv", "faces", "no/faces.npz"])
+@pytest.mark.parametrize("target", ["saved", "saved.v2/"])
+def test_what_is_written_for_paddlex_is_its_saved_index(tmp_path: Path, target: str) -> None:
+    faces = some_faces(9000)  # more than a portion
+    faces.labels[:3] = ["123", "yes", "孫悟空: 'ü'"]  # which YAML would take for something else
+    assert write_faces(f"{tmp_path}/{target}", ORIGIN, [faces.part(0, 7), faces.part(7, 9000)]) == 9000
+    folder = tmp_path / target
+    assert sorted(os.listdir(folder)) == ["id_map.yaml", "vector.index"]
+    content = yaml.load((folder / "id_map.yaml").read_text(encoding="utf-8"), Loader=yaml.FullLoader)  # noqa: S506
+    assert (content["index_type"], content["metric_type"]) == ("Flat", "IP")
+    assert content["id_map"] == dict(enumerate(faces.labels))
+    index = faiss.read_index(str(folder / "vector.index"))
+    assert isinstance(index, faiss.IndexIDMap2)
+    assert isinstance(faiss.downcast_index(index.index), faiss.IndexFlat)
+    assert index.metric_type == faiss.METRIC_INNER_PRODUCT
+    scores, ids = index.search(faces.embeddings[:5], 1)
+    assert ids[:, 0].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
+    again = read(folder)
+    assert (again.labels, again.sources[17]) == (faces.labels, f"{folder.name}#17")
+    np.testing.assert_array_equal(again.embeddings, faces.embeddings)
+
+    write_faces(f"{tmp_path}/{target}", ORIGIN, [faces.part(0, 3)])  # in its place
+    assert read(folder).labels == faces.labels[:3]
+    assert os.listdir(tmp_path) == [folder.name]
+
+
+def test_a_failed_export_for_paddlex_leaves_what_was_there(tmp_path: Path) -> None:
+    write_faces(tmp_path / "saved", ORIGIN, [some_faces(3)])
+    long = "x" * 250  # a name beside which there is no room for another
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_faces(tmp_path / long, ORIGIN, [some_faces(4)])
+    assert os.listdir(tmp_path) == ["saved"]
+    (tmp_path / "saved" / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("saved", "file"):
+        with pytest.raises(ConfigError, match="no saved gallery of PaddleX, or holds more"):
+            write_faces(tmp_path / name, ORIGIN, [some_faces(4)])
+    assert sorted(os.listdir(tmp_path / "saved")) == ["id_map.yaml", "notes.txt", "vector.index"]
+    assert read(tmp_path / "saved").labels == some_faces(3).labels
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "no/faces.npz", "no/faces"])
 def test_what_cannot_be_written_is_known_before(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="faces"):
         check_target(tmp_path / name)

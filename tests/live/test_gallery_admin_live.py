@@ -21,7 +21,7 @@ from live_server import Server
 from PIL import Image, ImageFilter
 from scenes import DEMO, encode, scene
 
-from toonface_client import AsyncToonfaceClient, ToonfaceClient, cli
+from toonface_client import AsyncToonfaceClient, EnrolReport, LabelledPicture, ToonfaceClient, cli
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
 from toonface_contract.errors import NotFound
 
@@ -79,6 +79,77 @@ def test_an_exported_gallery_is_imported_again(
     (verified,) = document(run("verify", gallery, "--json"))["galleries"]
     assert (verified["faces"], verified["searched"], verified["problems"]) == (144, 144, [])
     assert verified["saved_index"] in ("none", "current") or verified["saved_index"].startswith("behind")
+
+
+def test_an_export_for_paddlex_is_imported_again(
+    run: Run, client: ToonfaceClient, characters: str, gallery: str, tmp_path: Path
+) -> None:
+    run("export", characters, f"{tmp_path}/paddlex.index/")
+    assert "overwrite it with --force" in run("export", characters, f"{tmp_path}/paddlex.index/", code=1).stderr
+    run("export", characters, f"{tmp_path}/paddlex.index/", "--force")
+    run("import", gallery, tmp_path / "paddlex.index")
+    (before,), (after,) = (client.face_pages(name, embeddings=True) for name in (characters, gallery))
+    assert [face.label for face in after.faces] == [face.label for face in before.faces]
+    assert after.faces[17].source == "paddlex.index#17"
+    assert before.embeddings is not None and after.embeddings is not None
+    np.testing.assert_allclose(after.embeddings, before.embeddings, atol=1e-6)
+
+
+def during(monkeypatch: pytest.MonkeyPatch, method: str, do: Callable[[], object], *, after: bool = False) -> None:
+    """Let something happen whenever a client's method is called, before it is carried out, or after."""
+    original = getattr(ToonfaceClient, method)
+
+    def interrupted(self: ToonfaceClient, *arguments: Any, **options: Any) -> Any:
+        if not after:
+            do()
+        answer = original(self, *arguments, **options)
+        if after:
+            do()
+        return answer
+
+    monkeypatch.setattr(ToonfaceClient, method, interrupted)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(("method", "after", "code"), [("add_faces", False, "exists"), ("stats", True, "changed")])
+def test_an_import_leaves_alone_what_somebody_fills_meanwhile(
+    run: Run,
+    client: ToonfaceClient,
+    gallery: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty: bool,
+    method: str,
+    after: bool,
+    code: str,
+) -> None:
+    np.savez(tmp_path / "own.npz", embeddings=np.eye(3, 128), labels=["a", "b", "c"])
+    if empty:
+        client.build_gallery(gallery, [], [])
+    elif method == "stats":
+        during(monkeypatch, "add_faces", lambda: client.build_gallery(gallery, [], [], replace=True))
+    theirs = [NewFace(label="theirs")]
+    during(
+        monkeypatch, method, lambda: client.build_gallery(gallery, theirs, np.eye(1, 128), replace=True), after=after
+    )
+    assert f"error: gallery_{code}: " in run("import", gallery, tmp_path / "own.npz", code=1).stderr
+    assert labels(client, gallery) == ["theirs"]
+    assert [each.name for each in client.galleries() if each.name.startswith(gallery)] == [gallery]
+
+
+def test_an_import_takes_over_how_the_gallery_was_searched_and_comes_as_a_whole(
+    run: Run, client: ToonfaceClient, gallery: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "own.npz", embeddings=np.eye(3, 128), labels=["a", "b", "c"])
+    np.savez(tmp_path / "bad.npz", embeddings=np.eye(3, 128), labels=["a", "b", "Unknown"])
+    monkeypatch.setattr("toonface_gallery.interchange.portable.PORTION", 2)
+    client.build_gallery(gallery, [], [], index=IndexSettings(type="HNSW32", metric="L2"))
+    run("import", gallery, tmp_path / "bad.npz", code=1)
+    assert labels(client, gallery) == []
+    for options in ((), ("--replace",)):
+        run("import", gallery, tmp_path / "own.npz", *options)
+        (info,) = [each for each in client.galleries() if each.name.startswith(gallery)]
+        assert (info.faces, info.index_type, info.metric) == (3, "HNSW32", "L2")
 
 
 def test_another_embedder_s_file_is_refused_and_leaves_nothing(
@@ -141,6 +212,39 @@ def test_pictures_must_be_good_enough_and_one_person_s_alone(
     run("add", gallery, tmp_path / "same.png", "--label", "Eve", "--max-similarity", "off")
     run("add", gallery, tmp_path / "small.png", "--label", "Noor", "--no-gate")
     assert labels(client, gallery) == ["Ada", "Noor", "Eve", "Noor"]
+
+
+def test_many_pictures_of_somebody_hide_nobody_else(
+    run: Run, client: ToonfaceClient, server: Server, gallery: str
+) -> None:
+    picture = DEMO / "gallery" / "01-1.jpg"
+    (embedding,) = client.features(picture, crop="whole").embeddings
+    aside = np.roll(embedding, 1) - embedding * (embedding @ np.roll(embedding, 1))
+    near = embedding + 0.2 * aside / np.linalg.norm(aside)  # at a similarity of 0.98
+    faces = [*[NewFace(label="Ada")] * 6, NewFace(label="Eve")]
+    ids = client.build_gallery(gallery, faces, [*[embedding] * 6, near]).ids
+    wait_until(lambda: len(client.search(gallery, [embedding], topk=10)[0]) == 7)
+    nearest = client.search(gallery, [embedding], topk=10, group="label")[0]
+    assert [match.label for match in nearest] == ["Ada", "Eve"]
+
+    async def enrol() -> EnrolReport:
+        async with AsyncToonfaceClient(server.grpc) as remote:
+            return await remote.enrol(gallery, [LabelledPicture(picture, "Ada")])
+
+    for report in (client.enrol(gallery, [LabelledPicture(picture, "Ada")]), asyncio.run(enrol())):
+        error = report.pictures[0].error
+        assert error is not None and f"'Eve' (enrolled, id {ids[6]})" in error.message
+
+    new = ("--picture", picture)
+    assert f"'Eve' (enrolled, id {ids[6]})" in run("update", gallery, "--id", ids[0], *new, code=1).stderr
+    assert "near_duplicate" in run("update", gallery, "--id", ids[6], *new, "--dry-run", code=1).stderr
+    run("update", gallery, "--id", ids[6], *new, "--set-label", "Ada")  # of Eve there is this face alone
+    assert labels(client, gallery) == ["Ada"] * 7
+    wait_until(lambda: {match.label for match in client.search(gallery, [embedding], topk=10)[0]} == {"Ada"})
+    zoe = ("update", gallery, "--id", ids[0], *new, "--set-label", "Zoe")
+    assert "is that of 'Ada'" in run(*zoe, code=1).stderr  # of whom the face itself is not the only one
+    run(*zoe, "--max-similarity", "off")
+    assert labels(client, gallery) == ["Zoe", *["Ada"] * 6]
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -246,6 +350,38 @@ def test_a_gallery_is_embedded_anew_from_its_pictures(
     np.testing.assert_allclose(page.embeddings[:1], expected, atol=1e-5)
     (info,) = [each for each in client.galleries() if each.name == gallery]
     assert (info.metric, info.embedder) == ("L2", client.gallery_list().embedder)
+
+
+@pytest.mark.parametrize("method", ["features", "rename_gallery"])
+def test_a_gallery_that_is_changed_meanwhile_is_not_replaced(
+    run: Run, client: ToonfaceClient, gallery: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    (tmp_path / "01-1.jpg").write_bytes((DEMO / "gallery" / "01-1.jpg").read_bytes())
+    (face,) = client.build_gallery(gallery, [NewFace(label="01", source="01-1.jpg")], np.eye(1, 128)).ids
+    other = np.eye(1, 128, 3, dtype=np.float32)
+    with monkeypatch.context() as patched:
+        # Its embedding alone, which no list of faces shows.
+        during(patched, method, lambda: client.update_faces(gallery, [FaceUpdate(id=face)], other))
+        refused = run("re-embed", gallery, "--root", tmp_path, code=1).stderr
+    assert "error: gallery_changed: " in refused
+    (page,) = client.face_pages(gallery, embeddings=True)
+    assert page.embeddings is not None
+    np.testing.assert_array_equal(page.embeddings, other)
+    assert [each.name for each in client.galleries() if each.name.startswith(gallery)] == [gallery]
+    run("re-embed", gallery, "--root", tmp_path)
+
+
+def test_an_index_that_keeps_little_of_the_vectors_is_not_taken_for_broken(
+    run: Run, client: ToonfaceClient, gallery: str
+) -> None:
+    vectors = np.random.default_rng(0).standard_normal((1200, 128))
+    faces = [NewFace(label=str(number)) for number in range(1200)]
+    client.build_gallery(gallery, faces, vectors, index=IndexSettings(type="SQ4"))
+    wait_until(lambda: len(client.search(gallery, vectors[:1], topk=1)[0]) == 1)
+    own = [found[0].score for found in client.search(gallery, vectors / np.linalg.norm(vectors, axis=1)[:, None])]
+    assert min(own) < 0.98
+    (verified,) = document(run("verify", gallery, "--json"))["galleries"]
+    assert (verified["searched"], verified["problems"]) == (1000, [])
 
 
 def test_verification_ends_with_1_when_a_face_is_not_found(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from toonface_client.cli.gallery_enrol import crop_option, index_settings, with_gate
 from toonface_client.cli.gallery_list import read_corrections, read_ids, read_labels
 from toonface_client.cli.gallery_output import report_change
 from toonface_client.cli.options import dry_run_option, json_option, with_admin_client
 from toonface_client.client import ToonfaceClient
-from toonface_client.enrolment import candidate
+from toonface_client.enrolment import NEAREST, candidate, enrolled_duplicate
 from toonface_client.images import encoded
 from toonface_client.quality import QualityGate
+from toonface_client.results import Match
 from toonface_contract.admin import FaceUpdate
 from toonface_contract.errors import ConfigError, NotFound
 from toonface_contract.options import Crop
@@ -85,6 +88,8 @@ def update(
 ) -> None:
     """Correct faces of the gallery NAME, all or none.
 
+    A new picture must pass the same bounds as for `build`, and is compared with the other faces of the gallery.
+
     \b
     Examples:
       toonface gallery update friends --id 17 --set-label Joey
@@ -100,11 +105,11 @@ def update(
         raise click.UsageError("--list has the new labels, and goes with no other correction")
     if picture is not None and len(ids) != 1:
         raise click.UsageError("--picture takes the place of one face's; give one --id")
-    embeddings = quality = None
+    embedding = quality = None
     if picture is not None:
         data = encoded(picture)
         seen = candidate(data, client.features(data, crop=crop), crop, gate)
-        embeddings, quality = [seen.embedding], seen.measures.quality
+        embedding, quality = seen.embedding, seen.measures.quality
         set_source = str(picture) if set_source is None else set_source
     if list_file is not None:
         changes = [_change(face, label) for face, label in read_corrections(list_file)]
@@ -113,7 +118,9 @@ def update(
         if not chosen:
             raise NotFound(f"gallery {name!r} has no face with label {old_label!r}; nothing was updated")
         changes = [_change(face, set_label, set_source, quality) for face in chosen]
-    change = client.update_faces(name, changes, embeddings, dry_run=dry_run)
+    if embedding is not None:
+        _check_near_duplicate(client, name, changes[0], embedding, None if gate is None else gate.max_similarity)
+    change = client.update_faces(name, changes, None if embedding is None else [embedding], dry_run=dry_run)
     report_change(change, "updated", name, as_json=as_json, dry_run=dry_run)
 
 
@@ -186,3 +193,31 @@ def _change(face: int, label: str | None, source: str | None = None, quality: fl
         return FaceUpdate(id=face, label=label, source=source, quality=quality)
     except ValueError as error:
         raise ConfigError(f"the correction of face {face} is not allowed: {error}") from None
+
+
+def _check_near_duplicate(
+    client: ToonfaceClient, name: str, change: FaceUpdate, embedding: NDArray[np.float32], limit: float | None
+) -> None:
+    """Refuses a face's new embedding that is too similar to that of another label than the face is to have.
+
+    Raises:
+        InvalidImage: `near_duplicate`.
+    """
+    face = next(client.faces(name, ids=[change.id]), None)
+    if face is None or limit is None:
+        return  # a face that is not there the update itself refuses
+    label = change.label or face.label
+    nearest = client.search(name, [embedding], topk=NEAREST + 1, group="label")[0]
+    others = [match for match in nearest if match.id != change.id]
+    if label != face.label:
+        # Of its old label the search tells the nearest face, which may be this very one.
+        for page in client.face_pages(name, label=face.label, embeddings=True):
+            scores = [] if page.embeddings is None else (page.embeddings @ embedding).tolist()
+            others += [
+                Match(each.id, each.label, score)
+                for each, score in zip(page.faces, scores, strict=True)
+                if each.id != change.id
+            ]
+        others.sort(key=lambda match: match.score, reverse=True)
+    if error := enrolled_duplicate(others, label, limit):
+        raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,9 @@ from toonface_client.cli.options import (
 from toonface_client.client import ToonfaceClient
 from toonface_client.enrolment import must_build
 from toonface_client.gallery_calls import FacePage
-from toonface_client.staging import Staging
-from toonface_contract.admin import Galleries, GalleryInfo, NewFace
-from toonface_contract.errors import ConfigError, InvalidRequest, NotFound, ToonfaceError
+from toonface_client.staging import Staging, index_of
+from toonface_contract.admin import Galleries, GalleryInfo, IndexSettings, NewFace
+from toonface_contract.errors import AlreadyExists, ConfigError, InvalidRequest, NotFound, ToonfaceError
 
 if TYPE_CHECKING:
     from toonface_gallery.interchange.portable import FacesFile, PortableFaces
@@ -36,28 +36,32 @@ _EXTRA = "gallery"
 
 @click.command()
 @click.argument("name")
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.argument("path", metavar="FILE|FOLDER/")
+@click.option("--force", is_flag=True, help="Overwrite what is there: a file, or an index that PaddleX saved.")
 @json_option
 @with_admin_client
-def export(client: ToonfaceClient, name: str, path: Path, force: bool, as_json: bool) -> None:
-    """Write the faces of the gallery NAME, with their embeddings, to a .parquet or .npz file.
+def export(client: ToonfaceClient, name: str, path: str, force: bool, as_json: bool) -> None:
+    """Write the faces of the gallery NAME, with their embeddings, to a .parquet or .npz file, or for PaddleX.
 
-    Parquet is written in portions, NumPy's format as a whole. The file appears when it is complete. Faces that are
+    A path without an ending, or with a slash at the end, is a folder: PaddleX's saved index (vector.index and
+    id_map.yaml), which its key `index` may name. It holds labels and embeddings alone; the files hold all.
+
+    Parquet is written in portions, the others as a whole. What is written appears when it is complete. Faces that are
     enrolled or removed meanwhile may or may not be in it, which is then said.
 
     \b
     Examples:
       toonface gallery export friends friends.parquet
       toonface gallery export friends friends.npz --force
+      toonface gallery export friends paddlex_index/
     """
     with needing(_EXTRA):
         from toonface_gallery.interchange.formats import check_target, write_faces
         from toonface_gallery.interchange.portable import Origin
 
         check_target(path)
-        if path.exists() and not force:
-            raise ConfigError(f"{str(path)!r} exists already; overwrite it with --force")
+        if Path(path).exists() and not force:
+            raise ConfigError(f"{path!r} exists already; overwrite it with --force")
         gallery = _the(client.gallery_list(), name)
         pages = _Pages(client, name)
         with progress() as bar:
@@ -65,7 +69,7 @@ def export(client: ToonfaceClient, name: str, path: Path, force: bool, as_json: 
             origin = Origin(gallery.dimension, name, gallery.embedder)
             written = write_faces(path, origin, pages.portions(bar, task))
     if as_json:
-        write_json({"gallery": name, "file": str(path), "faces": written, "changed_meanwhile": pages.changed})
+        write_json({"gallery": name, "file": path, "faces": written, "changed_meanwhile": pages.changed})
         return
     click.echo(f"exported {counted(written, 'face')} of gallery {name!r} to {path}")
     if pages.changed:
@@ -103,7 +107,7 @@ def import_(
 
         file = open_faces(path)
         found = client.gallery_list()
-        build = must_build(found, name, build=not adding, replace=replace)
+        must_build(found, name, build=not adding, replace=replace)
         if file.count and file.origin.dimension != found.dimension:
             raise InvalidRequest(
                 f"the embeddings of {str(path)!r} have {file.origin.dimension} numbers, and those of the server's "
@@ -118,7 +122,12 @@ def import_(
                 f"{found.embedder[:19]}",
                 err=True,
             )
-        imported = _import(client, name, file, build=build, dry_run=dry_run)
+        if dry_run:
+            imported = _rehearse(client, name, file)
+        elif adding:
+            imported = _add(client, name, file)
+        else:
+            imported = _import(client, name, file, index_of(found, name), replace=replace)
     if as_json:
         write_json(
             {"gallery": name, "dry_run": dry_run, "imported": imported, "embedder": file.origin.embedder or None}
@@ -162,36 +171,66 @@ def portable(page: FacePage) -> PortableFaces:
     )
 
 
-def _import(client: ToonfaceClient, name: str, file: FacesFile, *, build: bool, dry_run: bool) -> int:
-    """Sends the faces, and returns how many."""
-    embedder = file.origin.embedder or None
+def _rehearse(client: ToonfaceClient, name: str, file: FacesFile) -> int:
+    """Lets the server check the faces, and returns how many there are."""
+
+    def check(faces: PortableFaces, before: int) -> None:
+        # As a gallery of its own: nothing in it depends on what is there already.
+        embedder = file.origin.embedder or None
+        client.build_gallery(name, _new(faces, before), faces.embeddings, replace=True, embedder=embedder, dry_run=True)
+
+    return _each_portion(file, check)
+
+
+def _add(client: ToonfaceClient, name: str, file: FacesFile) -> int:
+    """Adds the faces in portions, and returns how many."""
+
+    def add(faces: PortableFaces, before: int) -> None:
+        try:
+            client.add_faces(name, _new(faces, before), faces.embeddings, embedder=file.origin.embedder or None)
+        except ToonfaceError as error:
+            added = f"{error.message}; {counted(before, 'face')} had been added before"
+            raise type(error)(added, code=error.code) from error
+
+    return _each_portion(file, add)
+
+
+def _import(client: ToonfaceClient, name: str, file: FacesFile, index: IndexSettings | None, *, replace: bool) -> int:
+    """Makes the gallery aside, and returns how many faces it has. One that holds faces gives way if `replace` says so.
+
+    Raises:
+        AlreadyExists: it holds faces by now, and may not be replaced.
+        Conflict: somebody filled or dropped it in the last moment.
+    """
+    with Staging(client, name, index) as staging:
+        sent = _each_portion(
+            file,
+            lambda faces, before: staging.add(_new(faces, before), faces.embeddings, file.origin.embedder or None),
+        )
+        try:
+            staging.switch(replace=replace)
+        except AlreadyExists:
+            # An empty one, such as a new server's default gallery, may give way, as long as it is empty.
+            seen = client.stats(name)
+            if seen.gallery.faces:
+                raise AlreadyExists(
+                    f"gallery {name!r} was filled meanwhile (faces: {seen.gallery.faces}); it was left as it is, and "
+                    "nothing was imported",
+                    code="gallery_exists",
+                ) from None
+            staging.switch(replace=True, unchanged_since=seen.sequence)
+    return sent
+
+
+def _each_portion(file: FacesFile, send: Callable[[PortableFaces, int], object]) -> int:
+    """Calls `send` with each portion and the number of faces before it, and returns that of all."""
     sent = 0
     with progress() as bar:
         task = bar.add_task("import", total=file.count)
-        if dry_run:
-            for faces in file.portions():
-                # Checked as a gallery of its own: nothing in it depends on what is there already.
-                client.build_gallery(
-                    name, _new(faces, sent), faces.embeddings, replace=True, embedder=embedder, dry_run=True
-                )
-                sent += len(faces)
-                bar.advance(task, len(faces))
-        elif build:
-            with Staging(client, name) as staging:
-                for faces in file.portions():
-                    staging.add(_new(faces, sent), faces.embeddings, embedder)
-                    sent += len(faces)
-                    bar.advance(task, len(faces))
-                staging.switch()
-        else:
-            for faces in file.portions():
-                try:
-                    client.add_faces(name, _new(faces, sent), faces.embeddings, embedder=embedder)
-                except ToonfaceError as error:
-                    added = f"{error.message}; {counted(sent, 'face')} had been added before"
-                    raise type(error)(added, code=error.code) from error
-                sent += len(faces)
-                bar.advance(task, len(faces))
+        for faces in file.portions():
+            send(faces, sent)
+            sent += len(faces)
+            bar.advance(task, len(faces))
     return sent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,8 +23,11 @@ _PATIENCE = 2.0
 _TOPK = 20
 # Problems of one gallery that are named.
 _NAMED = 100
-# How much lower than its own similarity of 1 a face's best match may be in a compressed index.
+# How much lower than its own similarity of 1 a face's best match may be in an index that keeps most of each vector.
 _TOLERANCE = 0.02
+# Those indices. Others, such as PQ64, keep too little of a vector for any bound, unless a second stage has it whole.
+_PART = r"(Flat|IVF\d*|HNSW\d*|SQ8|SQfp16|SQbf16)"
+_ACCURATE = re.compile(rf"{_PART}(,{_PART})*|.+,(RFlat|Refine\((Flat|SQfp16)\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,19 @@ def _verified(client: ToonfaceClient, found: Galleries, name: str, searches: int
         # Not broken, but not searchable either: it waits for its embedder, or to be embedded anew.
         return _Verified(name, stored.faces, 0, stored.saved_index, problems)
     chosen = _sample([face.id for face in client.faces(name)] if searches else [], searches, seed)
-    missing = _not_found(client, name, chosen)
+    least = lowest_score(None if info is None else info.index_type)
+    missing = _not_found(client, name, chosen, least)
     if missing:
         time.sleep(_PATIENCE)
-        missing = _not_found(client, name, [face.id for face in missing])
+        missing = _not_found(client, name, [face.id for face in missing], least)
     problems += [f"a search for face {face.id} ({face.label!r}) does not find it" for face in missing]
     return _Verified(name, stored.faces, len(chosen), stored.saved_index, problems)
+
+
+def lowest_score(index_type: str | None) -> float:
+    """What a face's similarity to itself must be at least in an index of this type; None is the server's choice."""
+    accurate = index_type is None or _ACCURATE.fullmatch(index_type.partition(";")[0])
+    return 1 - _TOLERANCE if accurate else -np.inf
 
 
 def _sample(ids: list[int], size: int, seed: int) -> list[int]:
@@ -111,8 +122,8 @@ def _sample(ids: list[int], size: int, seed: int) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def _not_found(client: ToonfaceClient, name: str, ids: list[int]) -> list[FaceInfo]:
-    """Those of the faces, as far as they are still there, that do not find themselves."""
+def _not_found(client: ToonfaceClient, name: str, ids: list[int], least: float) -> list[FaceInfo]:
+    """Those of the faces, as far as they are still there, that do not find themselves with the least score or more."""
     missing: list[FaceInfo] = []
     for start in range(0, len(ids), MAX_PAGE):
         for page in client.face_pages(name, ids=ids[start : start + MAX_PAGE], embeddings=True):
@@ -123,8 +134,7 @@ def _not_found(client: ToonfaceClient, name: str, ids: list[int]) -> list[FaceIn
                 face
                 for face, matches in zip(page.faces, found, strict=True)
                 if not any(
-                    (match.id, match.label) == (face.id, face.label) and match.score >= 1 - _TOLERANCE
-                    for match in matches
+                    (match.id, match.label) == (face.id, face.label) and match.score >= least for match in matches
                 )
             ]
     return missing

@@ -5,6 +5,7 @@ The latter has `id_map`, from ids to labels, `index_type` and `metric_type`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError
-from toonface_gallery.interchange.portable import FacesInMemory, Origin, PortableFaces, defaults
+from toonface_gallery.interchange.portable import FacesInMemory, Origin, PortableFaces, defaults, folder_written_whole
 
 VECTORS: Final = "vector.index"
 LABELS: Final = "id_map.yaml"
@@ -57,6 +58,46 @@ def read(folder: Path) -> FacesInMemory:
         created=created,
     )
     return FacesInMemory(Origin(dimension=vectors.shape[1]), faces, tuple(remarks))
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to write a saved gallery over what is none.
+
+    Raises:
+        ConfigError: there is a file, or a folder with other files than a saved gallery's.
+    """
+    if folder.exists() and (not folder.is_dir() or {each.name for each in folder.iterdir()} - {VECTORS, LABELS}):
+        raise ConfigError(f"{str(folder)!r} is no saved gallery of PaddleX, or holds more; name another folder")
+
+
+def write(folder: Path, origin: Origin, portions: Iterable[PortableFaces]) -> int:
+    """Write a saved gallery as PaddleX does for the index type `Flat` and the metric `IP`, and return its size.
+
+    It keeps their labels and embeddings alone, and numbers them from 0 in their order. A saved gallery that is there
+    gives way.
+
+    Raises:
+        ConfigError: the folder or the disk does not let it be written, or there is something else in the folder.
+    """
+    check_replaceable(folder)
+    index = faiss.IndexIDMap2(faiss.IndexFlatIP(origin.dimension))
+    labels: list[str] = []
+    for faces in portions:
+        ids = np.arange(len(labels), len(labels) + len(faces))
+        index.add_with_ids(np.ascontiguousarray(faces.embeddings, np.float32), ids)
+        labels += faces.labels
+    content = {"id_map": dict(enumerate(labels)), "index_type": "Flat", "metric_type": "IP"}
+    with folder_written_whole(folder) as temporary:
+        try:
+            faiss.write_index(index, str(temporary / VECTORS))
+        except RuntimeError as error:
+            raise ConfigError(f"cannot write {str(folder / VECTORS)!r}: {error}") from error
+        # The same as yaml.SafeDumper, in C where that is there, as for reading.
+        with (temporary / LABELS).open("w", encoding="utf-8") as file:
+            yaml.dump(
+                content, file, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True, sort_keys=False
+            )
+    return len(labels)
 
 
 def folder_of_pipeline(file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -147,6 +148,31 @@ def written_whole(path: Path) -> Iterator[Path]:
             temporary.rename(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """`written_whole` for a folder of files. One that is there gives way, and is deleted with all that is in it.
+
+    Raises:
+        ConfigError: the folder's parent or the disk does not let it be written.
+    """
+    try:
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            temporary = aside / "new"
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            if path.exists():
+                path.rename(aside / "old")
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 

@@ -202,6 +202,18 @@ class GalleryAdmin(Stage):
         del self.galleries[command.gallery]
         return self.changed(gone)
 
+    def rename(self, command):
+        """As an older server, which does not know `unchanged_since`."""
+        if command.unchanged_since is not None:
+            raise errors.InvalidRequest(
+                "rename.unchanged_since: Extra inputs are not permitted", code="invalid_command"
+            )
+        self.faces_of(command.gallery)
+        if command.to in self.galleries and not command.replace:
+            raise errors.AlreadyExists(f"gallery {command.to!r} exists", code="gallery_exists")
+        self.galleries[command.to] = self.galleries.pop(command.gallery)
+        return self.changed([])
+
     def list_galleries(self, command):
         return admin.Galleries(
             galleries=[
