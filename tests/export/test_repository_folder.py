@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -6,7 +7,12 @@ import pytest
 from export_helpers import Exported
 
 from toonface_contract.errors import ExportError
+from toonface_export.bounds import BOUNDS
+from toonface_export.cli_support import finish
+from toonface_export.digests import write_json
 from toonface_export.families import EMBEDDERS
+from toonface_export.manifest import describe_network
+from toonface_export.network_stages import face_detection
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.pipeline import Module, Pipeline
 from toonface_export.repository import export_repository, write_repository
@@ -57,6 +63,36 @@ def test_the_manifest_tells_what_is_in_it_and_where_it_came_from(exported: Expor
     for model, section in (("face_detection", "detector"), ("face_embedding", "recogniser")):
         assert json.loads((exported.path / model / "model.json").read_text()) == manifest[section]
     assert manifest["engines"] == {}
+
+
+def _strict_json(text: str) -> object:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_manifest_of_a_detector_in_int8_is_json(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector, serving = exported.detector, exported.pipeline.serving
+    form = dataclasses.replace(detector.form, precision="int8", parity={"int8": detector.form.parity["f32"]})
+    config = face_detection(serving, "int8", detector.input, detector.anchors)
+    manifest = describe_network(dataclasses.replace(detector, form=form), serving, config, BOUNDS)
+    assert "box_difference_px" in manifest["parity"]["int8"]  # it has no limit in int8
+    assert manifest["bounds"]["int8"].keys() == manifest["parity"]["int8"].keys() & BOUNDS["int8"].keys() - {
+        "box_difference_px"
+    }
+    write_json(tmp_path / "model.json", manifest)
+    assert _strict_json((tmp_path / "model.json").read_text()) == json.loads(json.dumps(manifest))
+    finish(manifest, tmp_path, as_json=True)
+    assert _strict_json(capsys.readouterr().out) == json.loads(json.dumps(manifest))
+
+
+def test_a_manifest_that_json_cannot_say_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "model.json", {"limit": float("inf")})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_tells_each_step_of_both_models(exported: Exported) -> None:
