@@ -8,7 +8,7 @@ import yaml
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import RecognitionOptions
 from toonface_export.pipeline import Pipeline, read_pipeline
-from toonface_export.serving import Engine, Serving
+from toonface_export.serving import Engine, Serving, Target
 
 
 def _read(folder: Path, content: Any) -> Pipeline:
@@ -132,11 +132,29 @@ def test_settings_can_be_overridden_but_must_go_together(tmp_path: Path, pipelin
         pipeline.with_serving(backend="onnxruntime")
 
 
-def test_another_target_takes_its_own_defaults(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
-    pipeline_content["Serving"] = {"backend": "openvino", "queue_size": 7}
-    serving = _read(tmp_path, pipeline_content).with_serving(target="gpu").serving
-    assert (serving.backend, serving.detection_batch, serving.queue_size) == ("tensorrt", 8, 7)
-    assert Serving().changed(target="gpu", backend="onnxruntime").backend == "onnxruntime"
+@pytest.mark.parametrize(("file", "asked"), [("cpu", "gpu"), ("gpu", "cpu")])
+@pytest.mark.parametrize("written_out", [False, True])
+def test_another_target_takes_its_own_defaults(
+    tmp_path: Path, pipeline_content: dict[str, Any], file: Target, asked: Target, written_out: bool
+) -> None:
+    defaults = Serving(target=file).model_dump(mode="json") if written_out else {"target": file}
+    pipeline_content["Serving"] = {**defaults, "queue_size": 7, "engine": {"workspace_mb": 5}}
+    serving = _read(tmp_path, pipeline_content).with_serving(target=asked).serving
+    assert serving == Serving(target=asked, queue_size=7, engine=Engine(workspace_mb=5))
+
+
+def test_another_target_keeps_what_is_no_default(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["Serving"] = {"backend": "onnxruntime", "detection_instances": 3, "embedding_batch": 16}
+    serving = _read(tmp_path, pipeline_content).with_serving(target="gpu", detection_batch=2).serving
+    assert (serving.backend, serving.detection_instances, serving.embedding_batch) == ("onnxruntime", 3, 16)
+    assert (serving.detection_batch, serving.embedding_instances) == (2, 1)
+    back = serving.changed(target="cpu", backend="openvino")
+    assert (back.backend, back.detection_instances, back.embedding_instances) == ("openvino", 3, 2)
+
+
+def test_the_printed_file_serves_the_other_target_with_its_defaults() -> None:
+    content = yaml.safe_load((files("toonface_export") / "default_pipeline.yaml").read_text())
+    assert Pipeline.model_validate(content).with_serving(target="gpu").serving == Serving(target="gpu")
 
 
 def test_the_printed_file_holds_every_key_at_its_default() -> None:
