@@ -170,6 +170,15 @@ def test_one_model_waits_for_its_engine(tmp_path: Path) -> None:
     part = _export("engine", output)
     assert part.returncode == 1
     assert f"{output} is a part of the repository {tmp_path}, whose manifest names it; name that" in part.stderr
+    for place, message in ((output, f"is in the repository {tmp_path}"), (tmp_path, "is a whole repository")):
+        refused = _export("model", MODELS / "MobileFaceNet", "--output", place)
+        assert refused.returncode == 1
+        assert f"output {place} {message}" in refused.stderr
+    (tmp_path / "toonface.json").unlink()
+    refused = _export(MODELS / "face_recognition.yaml", "--output", output)
+    assert refused.returncode == 1
+    assert f"output {output} is one exported model (it holds model.json), not a whole repository" in refused.stderr
+    assert json.loads((output / "model.json").read_text()) == manifest
 
 
 @pytest.mark.slow

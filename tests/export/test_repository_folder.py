@@ -13,6 +13,7 @@ from toonface_export.digests import write_json
 from toonface_export.families import EMBEDDERS
 from toonface_export.manifest import describe_network
 from toonface_export.network_stages import face_detection
+from toonface_export.output import check_output
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.pipeline import Module, Pipeline
 from toonface_export.repository import export_repository, write_repository
@@ -157,6 +158,39 @@ def test_a_folder_of_something_else_is_not_replaced(demo_pipeline: Pipeline, tmp
     ):
         export_repository(demo_pipeline, tmp_path, lambda step: None)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_repository_and_one_model_do_not_replace_each_other(tmp_path: Path) -> None:
+    repository, model = _older_repository(tmp_path / "repository"), tmp_path / "model"
+    model.mkdir()
+    (model / "model.json").write_text("{}")
+    check_output(repository, "toonface.json", force=False)
+    check_output(model, "model.json", force=False)
+    with pytest.raises(
+        ExportError,
+        match=r"repository is a whole repository \(it holds toonface.json\), not one exported model; name another, or",
+    ):
+        check_output(repository, "model.json", force=False)
+    with pytest.raises(
+        ExportError, match=r"model is one exported model \(it holds model.json\), not a whole repository"
+    ):
+        check_output(model, "toonface.json", force=False)
+    check_output(repository, "model.json", force=True)
+    check_output(model, "toonface.json", force=True)
+
+
+@pytest.mark.parametrize("inside", ["face_embedding", "new", "face_embedding/1"])
+def test_nothing_is_put_into_a_repository(tmp_path: Path, inside: str) -> None:
+    repository = _older_repository(tmp_path / "repository")
+    (repository / "face_embedding").mkdir()
+    (repository / "face_embedding" / "model.json").write_text("{}")
+    (tmp_path / "link").symlink_to(repository)
+    for folder in (repository, tmp_path / "link"):
+        for manifest in ("model.json", "toonface.json"):
+            message = f"{inside} is in the repository {repository}, whose toonface.json holds .*; name a folder outside"
+            with pytest.raises(ExportError, match=message):
+                check_output(folder / inside, manifest, force=False)
+    check_output(repository / inside, "model.json", force=True)
 
 
 def test_a_file_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None:
