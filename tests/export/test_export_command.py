@@ -44,7 +44,11 @@ def test_a_wrong_pipeline_file_fails_in_one_line(tmp_path: Path, pipeline_conten
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
-    pipeline_content |= {"Serving": {"canvas": [64, 64], "pyramid_levels": 1}, "index": "galleries/old"}
+    pipeline_content |= {
+        "Serving": {"canvas": [64, 64], "pyramid_levels": 1},
+        "index": "galleries/old",
+        "use_hpip": False,
+    }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(pipeline_content))
     output = tmp_path / "deep" / "repository"
     done = _export(tmp_path / "pipeline.yaml", "--output", output, "--backend", "onnxruntime", "--json")
@@ -53,6 +57,10 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path, pipeline_conten
     assert json.loads(done.stdout)["serving"]["backend"] == "onnxruntime"
     assert 'backend: "onnxruntime"' in (output / "face_detection" / "config.pbtxt").read_text()
     assert "index galleries/old is not exported" in done.stderr
+    assert (
+        f"note: keys of {tmp_path / 'pipeline.yaml'} that are for PaddleX alone, and not heeded: use_hpip\n"
+        in done.stderr
+    )
     assert "Paddle2ONNX" not in done.stderr
 
 
