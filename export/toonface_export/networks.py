@@ -87,7 +87,7 @@ def export_detector(
     family = family_of(source.name)
     levels = serving.pyramid_levels if family.any_size else 1
     preprocessing = detector_preprocessing(source, family, serving.canvas, divisor=family.stride * 2 ** (levels - 1))
-    nms = read_nms(source.program)
+    nms = read_nms(source)
     progress(f"{source.name}: convert to ONNX")
     converted = convert_to_onnx(source)
     progress(f"{source.name}: cut the NMS, fuse the preprocessing, fold")
@@ -145,7 +145,7 @@ def export_embedder(
     graph = build_embedder(converted, normalisation)
     dimension = shape_of(graph, "embedding")[1]
     if dimension < 1:
-        raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.program}")
+        raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.own_program}")
     progress(f"{source.name}: ask Paddle for its answers")
     names, faces = evidence.faces(faces_of)
     reference = Reference(
