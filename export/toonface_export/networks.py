@@ -15,6 +15,7 @@ from toonface_export.embedder_graph import build_embedder
 from toonface_export.evidence import UNASKED, Evidence, FacesOf
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.fetch import official_model
+from toonface_export.fetch_steps import as_steps
 from toonface_export.forms import Form, Progress, Wanted, choose_form
 from toonface_export.judges import DetectorJudge, EmbedderJudge
 from toonface_export.nms import read_nms
@@ -188,5 +189,5 @@ def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> 
     folder = module.model_dir
     if folder is None:
         progress(f"{module.model_name}: fetch PaddleX's official inference model")
-        folder = official_model(module.model_name)
+        folder = official_model(module.model_name, as_steps(module.model_name, progress))
     return read_paddle_model(folder, known=known, expected=module.model_name)
