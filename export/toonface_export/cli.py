@@ -55,9 +55,9 @@ def export() -> None:
     `Serving`; options win over them.
 
     Both networks are converted with their preprocessing inside and the detector's NMS outside, put into the precision
-    asked for, and held against Paddle on the same pictures, by the backend that will serve them; one that differs by
-    more than its bound is not written. An older repository in the output folder stays in place until the new one is
-    complete.
+    asked for, and held against Paddle on the same pictures: on a CPU by the backend that will serve them, for a GPU
+    with f16 emulated on the CPU, and as TensorRT engines on the GPU again. One that differs by more than its bound is
+    not written. An older repository in the output folder stays in place until the new one is complete.
 
     \b
     Examples:
