@@ -45,7 +45,8 @@ def tightened(bounds: Bounds, changes: Sequence[str]) -> Bounds:
         changes: `FIGURE=LIMIT`, for all precisions whose limit is larger, or `PRECISION.FIGURE=LIMIT`.
 
     Raises:
-        ConfigError: a change is not of that form, names something unknown, or is larger than the table's limit.
+        ConfigError: a change is not of that form, names something unknown, or is larger than the table's limit, of
+            every precision if it names none.
     """
     table: dict[str, dict[str, float]] = {precision: dict(limits) for precision, limits in bounds.items()}
     for change in changes:
@@ -60,12 +61,11 @@ def tightened(bounds: Bounds, changes: Sequence[str]) -> Bounds:
                 f"bound {change!r} is not understood; write FIGURE=LIMIT or PRECISION.FIGURE=LIMIT with a limit of 0 "
                 f"or more, a figure of {', '.join(MEANINGS)}, and a precision of {', '.join(table)}"
             )
-        if precision and limit > table[precision][figure]:
-            raise ConfigError(
-                f"bound {change!r} is looser than the table's {table[precision][figure]:g}; bounds can only be "
-                "tightened"
-            )
-        for limits in [table[precision]] if precision else table.values():
+        changed = [table[precision]] if precision else list(table.values())
+        loosest = max(limits[figure] for limits in changed)
+        if limit > loosest:
+            raise ConfigError(f"bound {change!r} is looser than the table's {loosest:g}; bounds can only be tightened")
+        for limits in changed:
             limits[figure] = min(limits[figure], limit)
     return {precision: table[precision] for precision in bounds}
 

@@ -51,12 +51,13 @@ def export() -> None:
     """Turn PaddleX models into a model repository for Triton.
 
     PIPELINE is PaddleX's own face_recognition.yaml: SubModules.Detection.model_dir and SubModules.Recognition.model_dir
-    name the two inference folders, relative to the file. Further keys may stand under `Serving`; options win over them.
+    name the two inference folders, relative to the file, or else to the working directory. Further keys may stand under
+    `Serving`; options win over them.
 
     Both networks are converted with their preprocessing inside and the detector's NMS outside, put into the precision
-    asked for, and held against Paddle on the same pictures, by the backend that will serve them; one that differs by
-    more than its bound is not written. An older repository in the output folder stays in place until the new one is
-    complete.
+    asked for, and held against Paddle on the same pictures: on a CPU by the backend that will serve them, for a GPU
+    with f16 emulated on the CPU, and as TensorRT engines on the GPU again. One that differs by more than its bound is
+    not written. An older repository in the output folder stays in place until the new one is complete.
 
     \b
     Examples:
@@ -87,8 +88,8 @@ def pipeline(
 ) -> None:
     """Export the two models of a pipeline file."""
     bounds = tightened(BOUNDS, bound)
-    content = read_pipeline(pipeline).with_serving(**serving)
     with narrated() as progress:
+        content = read_pipeline(pipeline, progress.note).with_serving(**serving)
         if content.index is not None:
             progress.note(
                 f"index {content.index} is not exported; import it into the running server: "

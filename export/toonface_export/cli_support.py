@@ -80,7 +80,7 @@ def narrated() -> Iterator[Narrator]:
 def finish(manifest: dict[str, Any], folder: Path, as_json: bool) -> None:
     """Print a manifest on standard output: as JSON, or as a table."""
     if as_json:
-        click.echo(json.dumps(manifest, indent=2))
+        click.echo(json.dumps(manifest, indent=2, allow_nan=False))
     else:
         Console().print(summary(manifest, folder))
 

@@ -38,8 +38,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a manifest; the same content gives the same bytes."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Write a manifest; the same content gives the same bytes.
+
+    Raises:
+        ValueError: a number in it is infinite or none at all, which JSON cannot say.
+    """
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def with_files(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,13 +82,17 @@ def make_place(folder: Path | None = None, lock_file: Path | None = None, mirror
     return Place(folder, lock_file or folder / LOCK_FILE, address)
 
 
-def official_model(name: str) -> Path:
+def official_model(name: str, received: Received = lambda size, total: None) -> Path:
     """The folder of PaddleX's official inference model of this name, fetched into the cache if it is not there.
+
+    Args:
+        name: of the model.
+        received: is told of progress.
 
     Raises:
         FetchError: it is not known, or cannot be fetched.
     """
-    return fetch_item(find_item(f"{name}_infer"), make_place()).path
+    return fetch_item(find_item(f"{name}_infer"), make_place(), received).path
 
 
 def fetch_item(

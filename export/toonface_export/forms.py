@@ -18,6 +18,7 @@ from toonface_export.half_search import half_graph
 from toonface_export.quantise import quantise
 from toonface_export.references import Reference
 from toonface_export.runners import OpenVinoRunner, Runner, onnx_runner, openvino_precisions
+from toonface_export.samples import evenly_spaced
 from toonface_export.scratch import scratch_folder
 from toonface_export.serving import Backend, Target
 from toonface_export.triton_config import MODEL_FILENAME, QUANTISED_FILENAME, Computed, Precision
@@ -25,6 +26,8 @@ from toonface_export.triton_config import MODEL_FILENAME, QUANTISED_FILENAME, Co
 Progress = Callable[[str], None]
 """Is told of each step as it begins, in a few words."""
 
+# Statistics for INT8 are taken over so many pictures at most.
+_MOST_CALIBRATION = 300
 # What a network is served in when it misses its bound.
 _NEXT: Mapping[Computed, Computed] = {"int8": "bf16", "bf16": "f32", "f16": "f32"}
 
@@ -39,7 +42,8 @@ class Wanted:
         precision: in what.
         fall_back: whether the next finer precision may be taken when a bound is missed.
         bounds: of parity.
-        calibration: pictures UINT8 [N,h,w,3] as the network gets them, for INT8.
+        calibration: pictures UINT8 [N,h,w,3] as the network gets them, for INT8; of more than 300 evenly spaced ones
+            count.
     """
 
     target: Target
@@ -149,9 +153,11 @@ class _Attempt:
         if precision == "int8":
             if self.wanted.calibration is None:
                 raise ExportError(f"{self.name}: int8 needs calibration pictures")
-            self.progress(f"{self.name}: quantise on {len(self.wanted.calibration)} pictures")
-            files = quantise(graph, self.wanted.calibration)
-            details = {"calibration_pictures": len(self.wanted.calibration)}
+            # Of very many faces those of all pictures count, not those of the first alone.
+            rows = evenly_spaced(len(self.wanted.calibration), _MOST_CALIBRATION)
+            self.progress(f"{self.name}: quantise on {len(rows)} pictures")
+            files = quantise(graph, self.wanted.calibration[rows])
+            details = {"calibration_pictures": len(rows)}
         else:
             files = {MODEL_FILENAME: graph.SerializeToString(deterministic=True)}
         if self.wanted.backend != "openvino":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -55,8 +56,11 @@ def describe_network(
         **form.details,
         "pictures": len(network.reference.names),
         "parity": {precision: figures_as_json(figures) for precision, figures in form.parity.items()},
+        # JSON has no infinity: a figure without a limit is not among them.
         "bounds": {
-            precision: {name: limit for name, limit in bounds[precision].items() if name in figures}
+            precision: {
+                name: limit for name, limit in bounds[precision].items() if name in figures and math.isfinite(limit)
+            }
             for precision, figures in form.parity.items()
         },
         "judge": network.reference.judge.as_json(),

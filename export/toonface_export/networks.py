@@ -15,6 +15,7 @@ from toonface_export.embedder_graph import build_embedder
 from toonface_export.evidence import UNASKED, Evidence, FacesOf
 from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.fetch import official_model
+from toonface_export.fetch_steps import as_steps
 from toonface_export.forms import Form, Progress, Wanted, choose_form
 from toonface_export.judges import DetectorJudge, EmbedderJudge
 from toonface_export.nms import read_nms
@@ -87,7 +88,7 @@ def export_detector(
     family = family_of(source.name)
     levels = serving.pyramid_levels if family.any_size else 1
     preprocessing = detector_preprocessing(source, family, serving.canvas, divisor=family.stride * 2 ** (levels - 1))
-    nms = read_nms(source.program)
+    nms = read_nms(source)
     progress(f"{source.name}: convert to ONNX")
     converted = convert_to_onnx(source)
     progress(f"{source.name}: cut the NMS, fuse the preprocessing, fold")
@@ -145,7 +146,7 @@ def export_embedder(
     graph = build_embedder(converted, normalisation)
     dimension = shape_of(graph, "embedding")[1]
     if dimension < 1:
-        raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.program}")
+        raise ExportError(f"{source.name}: the length of its embeddings is not fixed in {source.own_program}")
     progress(f"{source.name}: ask Paddle for its answers")
     names, faces = evidence.faces(faces_of)
     reference = Reference(
@@ -188,5 +189,5 @@ def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> 
     folder = module.model_dir
     if folder is None:
         progress(f"{module.model_name}: fetch PaddleX's official inference model")
-        folder = official_model(module.model_name)
+        folder = official_model(module.model_name, as_steps(module.model_name, progress))
     return read_paddle_model(folder, known=known, expected=module.model_name)

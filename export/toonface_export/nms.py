@@ -7,7 +7,6 @@ parameters read here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnx
 from onnx import helper
@@ -15,6 +14,7 @@ from onnx import helper
 from toonface_contract.errors import ExportError
 from toonface_ensemble.nms import NmsParameters
 from toonface_export.onnx_graph import nodes_up_to
+from toonface_export.paddle_model import PaddleModel
 from toonface_export.paddle_program import attributes, operations, read_program
 
 _PADDLE_OP = "multiclass_nms3"
@@ -42,22 +42,23 @@ class DetectorNms:
         return 1 if self.background_class == 0 else 0
 
 
-def read_nms(program: Path) -> DetectorNms:
-    """Read the NMS parameters from inference.json, where they stand with Paddle's own names.
+def read_nms(model: PaddleModel) -> DetectorNms:
+    """Read the NMS parameters from a detector's program, where they stand with Paddle's own names.
 
     Raises:
-        ExportError: the file is no Paddle program that is known, has no NMS or several, or one of a kind that is not
-            served.
+        ExportError: the program is none that is known, has no NMS or several, or one of a kind that is not served.
     """
-    found = operations(read_program(program), _PADDLE_OP)
+    found = operations(read_program(model.program), _PADDLE_OP)
     if len(found) != 1:
         raise ExportError(
-            f"{program} has {len(found)} {_PADDLE_OP} operations, not one; export the detector with its NMS, "
+            f"{model.own_program} has {len(found)} {_PADDLE_OP} operations, not one; export the detector with its NMS, "
             "as PaddleX does by itself"
         )
     given = attributes(found[0])
     if given["nms_eta"] != 1.0:
-        raise ExportError(f"{program} asks for an adaptive NMS (nms_eta {given['nms_eta']}); only 1.0 is served")
+        raise ExportError(
+            f"{model.own_program} asks for an adaptive NMS (nms_eta {given['nms_eta']}); only 1.0 is served"
+        )
     return DetectorNms(
         NmsParameters(
             # The program holds single-precision numbers written in double precision: 0.30000001192092896 is 0.3.

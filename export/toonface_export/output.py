@@ -12,27 +12,38 @@ from toonface_contract.errors import ExportError
 from toonface_export.digests import MANIFEST, MODEL_MANIFEST
 from toonface_export.swap import replace_folder
 
+# What a folder is that holds the one manifest or the other.
+_KINDS = {MANIFEST: "a whole repository", MODEL_MANIFEST: "one exported model"}
 
-def check_output(output: Path, force: bool) -> None:
-    """Refuse to replace what is no earlier export.
+
+def check_output(output: Path, manifest: str, force: bool) -> None:
+    """Refuse to replace what is no earlier export of the same kind, and to change a repository from within.
 
     Args:
         output: the folder to write.
+        manifest: name of the manifest that will be in it: `MANIFEST` or `MODEL_MANIFEST`.
         force: replace any folder.
 
     Raises:
         ExportError: naming the folder.
     """
-    if not output.exists():
-        return
-    if not output.is_dir():
+    if output.exists() and not output.is_dir():
         raise ExportError(f"output {output} is not a folder; name one that is, or that is not there yet")
-    written = (output / MANIFEST).is_file() or (output / MODEL_MANIFEST).is_file()
-    if not force and any(output.iterdir()) and not written:
-        raise ExportError(
-            f"output {output} is a folder that `toonface export` did not write (it holds no {MANIFEST}); "
-            "name another, or give --force to replace it with all that is in it"
-        )
+    if force:
+        return
+    for folder in output.resolve().parents:
+        if (folder / MANIFEST).is_file():
+            raise ExportError(
+                f"output {output} is in the repository {folder}, whose {MANIFEST} holds the digest of each file in it; "
+                f"name a folder outside of it, or export a whole pipeline to {folder}"
+            )
+    if not output.exists() or not any(output.iterdir()) or (output / manifest).is_file():
+        return
+    what = f"a folder that `toonface export` did not write (it holds no {manifest})"
+    for name, kind in _KINDS.items():
+        if (output / name).is_file():
+            what = f"{kind} (it holds {name}), not {_KINDS[manifest]}"
+    raise ExportError(f"output {output} is {what}; name another, or give --force to replace it with all that is in it")
 
 
 @contextmanager

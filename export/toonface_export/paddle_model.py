@@ -48,10 +48,14 @@ class PaddleModel:
     translation: tempfile.TemporaryDirectory[str] | None = None
 
     @property
+    def own_program(self) -> Path:
+        """The program in the folder, to be named in messages: `program` may be a translation that is soon gone."""
+        return self.folder / (PROGRAM if PROGRAM in self.sha256 else LEGACY_PROGRAM)
+
+    @property
     def digest(self) -> str:
         """`sha256:<hex>` over weights and program: it names what the model computes, however it is served."""
-        program = self.sha256.get(PROGRAM) or self.sha256[LEGACY_PROGRAM]
-        both = f"{self.sha256[PARAMETERS]}\n{program}\n"
+        both = f"{self.sha256[PARAMETERS]}\n{self.sha256[self.own_program.name]}\n"
         return "sha256:" + hashlib.sha256(both.encode()).hexdigest()
 
 

@@ -82,7 +82,7 @@ def paddle_detections(model: PaddleModel, feeds: Sequence[Feed]) -> list[PaddleD
     """
     runs = _infer(model, feeds)
     if "boxes" not in runs[0]:
-        raise ExportError(f"{model.program} has no multiclass_nms3; export the detector with its NMS")
+        raise ExportError(f"{model.own_program} has no multiclass_nms3; export the detector with its NMS")
     return [PaddleDetections(run["0"], run["boxes"][0], run["class_scores"][0]) for run in runs]
 
 

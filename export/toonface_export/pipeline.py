@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import MAX_TOPK, RecognitionOptions
 from toonface_export.serving import Serving, Strict
 
 _DEFAULTS = RecognitionOptions()
+
+# Keys that PaddleX reads by their places, and that say nothing about a repository: how PaddleX itself computes
+# (inference/pipelines/base.py), searches in binary indices (pipelines/pp_shitu_v2/pipeline.py), and serves
+# (serving/infra/config.py).
+_COMPUTING = ("engine", "engine_config", "use_hpip", "hpi_config")
+_UNHEEDED: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    (): (*_COMPUTING, "hamming_radius"),
+    ("SubModules", "Detection"): _COMPUTING,
+    ("SubModules", "Recognition"): _COMPUTING,
+    ("Serving",): ("visualize", "return_urls", "extra"),
+}
+
+
+def _none_by_name(value: Any) -> Any:
+    # PaddleX's own file says `index: None`, which YAML reads as a string.
+    return None if value == "None" else value
+
+
+_OrNone = BeforeValidator(_none_by_name)
 
 
 class Module(Strict):
@@ -21,13 +41,13 @@ class Module(Strict):
     Attributes:
         module_name: PaddleX's name of the task.
         model_name: what inference.yml in `model_dir` must say.
-        model_dir: the inference folder, relative to the pipeline file; null for PaddleX's official model of this name.
+        model_dir: the inference folder; null for PaddleX's official model of this name.
         batch_size: PaddleX's own; Triton's batches are set under `Serving`.
     """
 
     module_name: str | None = None
     model_name: str
-    model_dir: Path | None
+    model_dir: Annotated[Path | None, _OrNone]
     batch_size: int | None = None
 
 
@@ -52,18 +72,12 @@ class Pipeline(Strict):
     """
 
     pipeline_name: Literal["face_recognition"]
-    index: str | None = None
+    index: Annotated[str | None, _OrNone] = None
     det_threshold: Annotated[float, Field(ge=0, le=1)] = _DEFAULTS.det_threshold
     rec_threshold: Annotated[float, Field(ge=0, le=1)] = _DEFAULTS.rec_threshold
     rec_topk: Annotated[int, Field(ge=1, le=MAX_TOPK)] = _DEFAULTS.topk
     modules: SubModules = Field(alias="SubModules")
     serving: Serving = Field(alias="Serving", default=Serving())
-
-    @field_validator("index")
-    @classmethod
-    def _none_by_name(cls, value: str | None) -> str | None:
-        # PaddleX's own file says `index: None`, which YAML reads as a string.
-        return None if value == "None" else value
 
     @property
     def options(self) -> RecognitionOptions:
@@ -81,11 +95,19 @@ class Pipeline(Strict):
         return self.model_copy(update={"serving": self.serving.changed(**changes)})
 
 
-def read_pipeline(path: Path) -> Pipeline:
+def read_pipeline(path: Path, note: Callable[[str], None] = lambda text: None) -> Pipeline:
     """Read a pipeline file; `model_dir` and the folders of pictures come out relative to the working directory.
 
+    In the file `model_dir` is relative to the file's own folder or else to the working directory, as it is to PaddleX;
+    the folders of pictures are relative to the file's own.
+
+    Args:
+        path: of the file.
+        note: is told which keys are for PaddleX alone.
+
     Raises:
-        ConfigError: it cannot be read, or a key is unknown, missing or wrong; the message names each of them.
+        ConfigError: it cannot be read, a key is unknown, missing or wrong, or a `model_dir` is in neither place; the
+            message names each of them.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -93,6 +115,8 @@ def read_pipeline(path: Path) -> Pipeline:
         raise ConfigError(f"pipeline file {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"pipeline file {path} is not YAML: {error}") from error
+    if unheeded := _taken_out(content):
+        note(f"keys of {path} that are for PaddleX alone, and not heeded: {', '.join(unheeded)}")
     try:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
@@ -101,17 +125,48 @@ def read_pipeline(path: Path) -> Pipeline:
     folders = {name: path.parent / folder for name in ("calibration", "pictures") if (folder := getattr(serving, name))}
     return pipeline.model_copy(
         update={
-            "modules": _relative_to(path.parent, pipeline.modules),
+            "modules": _located(path, pipeline.modules),
             "serving": serving.model_copy(update=folders),
         }
     )
 
 
-def _relative_to(folder: Path, modules: SubModules) -> SubModules:
-    def moved(module: Module) -> Module:
-        return module.model_copy(update={"model_dir": module.model_dir and folder / module.model_dir})
+def _taken_out(content: Any) -> list[str]:
+    """Take the keys that are not heeded out of a file's content, and tell which these were."""
+    taken = []
+    for place, keys in _UNHEEDED.items():
+        section = content
+        for key in place:
+            section = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            for key in keys:
+                if key in section:
+                    del section[key]
+                    taken.append(".".join((*place, key)))
+    return taken
 
-    return modules.model_copy(update={"detection": moved(modules.detection), "recognition": moved(modules.recognition)})
+
+def _located(path: Path, modules: SubModules) -> SubModules:
+    """The modules of the pipeline file `path`, with folders that are relative to the working directory."""
+
+    def located(name: str, module: Module) -> Module:
+        folder = module.model_dir
+        if folder is None or folder.is_absolute():
+            return module
+        for place in (path.parent / folder, folder):
+            if place.is_dir():
+                return module.model_copy(update={"model_dir": place})
+        raise ConfigError(
+            f"pipeline file {path}: SubModules.{name}.model_dir is {folder}, which is no folder in "
+            f"{path.parent.resolve()}, where the file is, nor in the working directory, {Path.cwd()}"
+        )
+
+    return modules.model_copy(
+        update={
+            "detection": located("Detection", modules.detection),
+            "recognition": located("Recognition", modules.recognition),
+        }
+    )
 
 
 def _problems(error: ValidationError) -> str:

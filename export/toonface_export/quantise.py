@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from toonface_export.scratch import scratch_folder
 
-# Statistics are taken over so many pictures at most.
-MOST_PICTURES = 300
 # A name that OpenVINO gives to operations without one, such as `Multiply_25177`; ours begin with a small letter.
 _GIVEN_NAME = re.compile(r"(?P<kind>[A-Z]\w*)_\d+")
 _ARITHMETIC = ("Convolution", "GroupConvolution", "MatMul")
@@ -32,14 +30,14 @@ def quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, b
 
     Args:
         model: a graph with one input UINT8 [B,h,w,3].
-        pictures: UINT8 [N,h,w,3] to take statistics over; the first 300 count.
+        pictures: UINT8 [N,h,w,3] to take statistics over.
 
     Returns:
         OpenVINO's model.xml and model.bin by file name.
     """
     # NNCF writes its progress on the standard output, where a manifest may be read.
     with redirect_stdout(io.StringIO()):
-        return _quantise(model, pictures[:MOST_PICTURES])
+        return _quantise(model, pictures)
 
 
 def _quantise(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, bytes]:

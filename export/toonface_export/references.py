@@ -93,7 +93,7 @@ def detector_answers(
         if not tied and not _same_boxes(ours, theirs):
             raise ExportError(
                 f"{model.name}: Paddle's NMS keeps {len(theirs)} boxes and ours {len(ours)}, or others, of the same "
-                f"candidates; the parameters read from {model.program} are {nms}"
+                f"candidates; the parameters read from {model.own_program} are {nms}"
             )
         boxes.append(found.boxes)
         scores.append(level_scores)

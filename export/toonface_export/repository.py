@@ -10,7 +10,7 @@ from typing import Any
 
 from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING
 from toonface_export.bounds import BOUNDS, Bounds
-from toonface_export.digests import MODEL_MANIFEST, read_json
+from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json
 from toonface_export.engines import build_engines
 from toonface_export.evidence import gather_evidence
 from toonface_export.forms import Progress
@@ -43,9 +43,9 @@ def export_repository(
 
     Args:
         pipeline: the pipeline file's content.
-        output: the repository's folder. May be absent, empty, or an older repository.
+        output: the repository's folder. May be absent, empty, or an older repository, but not within another one.
         progress: is told of each step.
-        force: replace `output` even if it is a folder of something else.
+        force: replace `output` even if it is a folder of something else, or within a repository.
         bounds: of parity.
         engine_later: leave TensorRT's engines to `toonface_export.engines.rebuild`.
 
@@ -57,7 +57,7 @@ def export_repository(
             is no GPU for an engine.
         ConfigError: the user's pictures cannot be read.
     """
-    check_output(output, force)
+    check_output(output, MANIFEST, force)
     if pipeline.serving.backend == "tensorrt" and not engine_later:
         require_gpu(INSTEAD)
     evidence = gather_evidence(pipeline.serving, pipeline.options, bounds)

@@ -50,9 +50,14 @@ def load_samples(folder: Path, most: int) -> list[Sample]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not paths:
         raise ConfigError(f"{folder} holds no pictures ({', '.join(_SUFFIXES)})")
-    if len(paths) > most:
-        paths = [paths[index * len(paths) // most] for index in range(most)]
-    return [Sample(path.relative_to(folder).as_posix(), _read(path)) for path in paths]
+    chosen = (paths[row] for row in evenly_spaced(len(paths), most))
+    return [Sample(path.relative_to(folder).as_posix(), _read(path)) for path in chosen]
+
+
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """Rows of `count`, rising: all of them, or `most` of more."""
+    chosen = min(count, most)
+    return [index * count // chosen for index in range(chosen)]
 
 
 NamedFaces = tuple[tuple[str, ...], NDArray[np.uint8]]

@@ -151,7 +151,10 @@ class Serving(Strict):
         return self.embedding_precision or self.precision
 
     def changed(self, **changes: Any) -> Serving:
-        """The same settings but for some; those that are None stay. Another target takes its own default backend.
+        """The same settings but for some; those that are None stay.
+
+        Another target takes its own defaults in the place of this one's, whether or not these were written out: a file
+        of `--print-config` writes out all of them.
 
         Raises:
             ConfigError: the settings do not go together.
@@ -159,7 +162,8 @@ class Serving(Strict):
         given = {name: value for name, value in changes.items() if value is not None}
         settings = self.model_dump(exclude_unset=True)
         if given.get("target", self.target) != self.target:
-            settings.pop("backend", None)
+            defaults = Serving(target=self.target).model_dump()
+            settings = {name: value for name, value in settings.items() if value != defaults[name]}
         try:
             return Serving.model_validate({**settings, **given})
         except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from toonface_contract.options import RecognitionOptions
 from toonface_export.bounds import BOUNDS, Bounds
+from toonface_export.digests import MODEL_MANIFEST
 from toonface_export.engines import build_engine
 from toonface_export.evidence import gather_evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
@@ -36,12 +37,13 @@ def export_model(
 
     Args:
         folder: the inference folder.
-        output: the model's folder, which is named as the model will be. May be absent, empty, or an older export.
+        output: the model's folder, which is named as the model will be. May be absent, empty, or an older export of one
+            model, but not within a repository.
         serving: how it is to be served. The user's pictures are one face each to an embedder.
         options: thresholds of the decisions that are compared.
         progress: is told of each step.
         bounds: of parity.
-        force: replace `output` even if it is a folder of something else.
+        force: replace `output` even if it is a folder of something else, or within a repository.
         engine_later: leave a TensorRT engine to `toonface_export.engines.rebuild`.
 
     Returns:
@@ -52,7 +54,7 @@ def export_model(
             is no GPU for an engine.
         ConfigError: the user's pictures cannot be read.
     """
-    check_output(output, force)
+    check_output(output, MODEL_MANIFEST, force)
     builds = serving.backend == "tensorrt" and not engine_later
     if builds:
         require_gpu(INSTEAD)

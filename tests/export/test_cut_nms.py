@@ -9,6 +9,7 @@ from toonface_contract.errors import ExportError
 from toonface_ensemble.nms import NmsParameters
 from toonface_export.nms import DetectorNms, cut_nms, read_nms
 from toonface_export.onnx_graph import input_names
+from toonface_export.paddle_model import PARAMETERS, PROGRAM, PaddleModel
 
 _ATTRIBUTES = {
     "score_threshold": 0.009999999776482582,
@@ -21,19 +22,23 @@ _ATTRIBUTES = {
 }
 
 
-def _program(folder: Path, *, operations: int = 1, **changed: Any) -> Path:
-    """A Paddle program that holds such NMS operations inside another operation, and little else."""
+def _model(folder: Path) -> PaddleModel:
+    program = folder / PROGRAM
+    return PaddleModel(folder, "BlazeFace", {}, {PROGRAM: ""}, program, folder / PARAMETERS)
+
+
+def _program(folder: Path, *, operations: int = 1, **changed: Any) -> PaddleModel:
+    """A model whose Paddle program holds such NMS operations inside another operation, and little else."""
     attributes = [{"N": name, "AT": {"#": "0.a", "D": value}} for name, value in {**_ATTRIBUTES, **changed}.items()]
     inner = [{"#": "1.softmax"}] + [{"#": "1.multiclass_nms3", "A": attributes}] * operations
     outer = {"#": "1.if", "regions": [{"blocks": [{"ops": inner}]}]}
-    path = folder / "inference.json"
     program = {"regions": [{"blocks": [{"ops": [{"#": "p"}, outer]}]}]}
-    path.write_text(json.dumps({"base_code": {"magic": "pir", "version": 3}, "program": program}))
-    return path
+    (folder / PROGRAM).write_text(json.dumps({"base_code": {"magic": "pir", "version": 3}, "program": program}))
+    return _model(folder)
 
 
 def test_the_parameters_of_the_shipped_detector(detector_folder: Path) -> None:
-    assert read_nms(detector_folder / "inference.json") == DetectorNms(
+    assert read_nms(_model(detector_folder)) == DetectorNms(
         NmsParameters(iou_threshold=0.3, max_candidates=5000, max_faces=750, normalized=True),
         score_threshold=0.01,
         background_class=1,
@@ -64,9 +69,9 @@ def test_an_adaptive_nms_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "message"), [("{", "is not JSON"), ("[]", "is not a program of Paddle")])
 def test_a_file_that_is_no_program(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "inference.json").write_text(content)
+    (tmp_path / PROGRAM).write_text(content)
     with pytest.raises(ExportError, match=message):
-        read_nms(tmp_path / "inference.json")
+        read_nms(_model(tmp_path))
 
 
 def test_the_cut_leaves_what_comes_before() -> None:

@@ -46,7 +46,11 @@ def test_a_wrong_pipeline_file_fails_in_one_line(tmp_path: Path, pipeline_conten
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
-    pipeline_content |= {"Serving": {"canvas": [64, 64], "pyramid_levels": 1}, "index": "galleries/old"}
+    pipeline_content |= {
+        "Serving": {"canvas": [64, 64], "pyramid_levels": 1},
+        "index": "galleries/old",
+        "use_hpip": False,
+    }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(pipeline_content))
     output = tmp_path / "deep" / "repository"
     done = _export(tmp_path / "pipeline.yaml", "--output", output, "--backend", "onnxruntime", "--json")
@@ -55,6 +59,10 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path, pipeline_conten
     assert json.loads(done.stdout)["serving"]["backend"] == "onnxruntime"
     assert 'backend: "onnxruntime"' in (output / "face_detection" / "config.pbtxt").read_text()
     assert "index galleries/old is not exported" in done.stderr
+    assert (
+        f"note: keys of {tmp_path / 'pipeline.yaml'} that are for PaddleX alone, and not heeded: use_hpip\n"
+        in done.stderr
+    )
     assert "Paddle2ONNX" not in done.stderr
 
 
@@ -192,6 +200,15 @@ def test_one_model_waits_for_its_engine(tmp_path: Path) -> None:
     part = _export("engine", output)
     assert part.returncode == 1
     assert f"{output} is a part of the repository {tmp_path}, whose manifest names it; name that" in part.stderr
+    for place, message in ((output, f"is in the repository {tmp_path}"), (tmp_path, "is a whole repository")):
+        refused = _export("model", MODELS / "MobileFaceNet", "--output", place)
+        assert refused.returncode == 1
+        assert f"output {place} {message}" in refused.stderr
+    (tmp_path / "toonface.json").unlink()
+    refused = _export(MODELS / "face_recognition.yaml", "--output", output)
+    assert refused.returncode == 1
+    assert f"output {output} is one exported model (it holds model.json), not a whole repository" in refused.stderr
+    assert json.loads((output / "model.json").read_text()) == manifest
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from toonface_export.fetch import Place, default_folder, fetch_item, make_place
 from toonface_export.fetch_catalogue import ITEMS, PADDLEX_ADDRESS, find_item
 from toonface_export.fetch_download import Patience
 from toonface_export.fetch_lock import LOCK_FILE, Lock, read_lock
+from toonface_export.fetch_steps import as_steps
 
 GALLERY = find_item("cartoonface_demo_gallery")
 WEIGHTS = find_item("MobileFaceNet_pretrained")
@@ -230,6 +231,29 @@ def test_names_may_be_short() -> None:
     with pytest.raises(FetchError, match=r"called 'MobileFacenet'; near it are MobileFaceNet,") as error:
         find_item("MobileFacenet")
     assert error.value.code == "not_found"
+
+
+def test_a_download_is_told_every_few_per_cent() -> None:
+    steps: list[str] = []
+    received = as_steps("MobileFaceNet", steps.append)
+    for size in range(0, 4_000_001, 1000):
+        received(size, 4_000_000)
+    assert len(steps) == 20
+    assert (steps[0], steps[-1]) == (
+        "MobileFaceNet: fetched 0.2 of 4.0 MB (5 %)",
+        "MobileFaceNet: fetched 4.0 of 4.0 MB (100 %)",
+    )
+    received(0, 4_000_000)  # anew
+    received(4_000_000, 4_000_000)
+    assert steps[20:] == ["MobileFaceNet: fetched 0.0 of 4.0 MB (0 %)", steps[19]]
+
+
+def test_a_download_of_unknown_size_is_told_too() -> None:
+    steps: list[str] = []
+    received = as_steps("MobileFaceNet", steps.append)
+    for size in range(0, 40 * 2**20, 2**16):
+        received(size, None)
+    assert steps == ["MobileFaceNet: fetched 16.8 MB", "MobileFaceNet: fetched 33.6 MB"]
 
 
 def test_where_things_are_kept_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

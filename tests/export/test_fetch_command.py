@@ -106,5 +106,8 @@ def test_a_model_dir_of_null_is_paddlex_own_model(
     exported = export_embedder(Module(model_name="MobileFaceNet", model_dir=None), Serving(), steps.append)
     assert exported.source.folder == tmp_path / "MobileFaceNet_infer"
     assert steps[0] == "MobileFaceNet: fetch PaddleX's official inference model"
+    fetched = [step for step in steps if "MobileFaceNet: fetched" in step]
+    assert steps[1 : 1 + len(fetched)] == fetched
+    assert fetched[-1].endswith("MB (100 %)")
     with pytest.raises(ExportError, match="model_name 'BlazeFace'; known are MobileFaceNet, ResNet50_face"):
         export_embedder(Module(model_name="BlazeFace", model_dir=None), Serving(), steps.append)

@@ -149,6 +149,7 @@ def test_bounds_that_are_not_understood(change: str) -> None:
         tightened(BOUNDS, [change])
 
 
-def test_bounds_cannot_be_loosened() -> None:
-    with pytest.raises(ConfigError, match=r"is looser than the table's 0.001; bounds can only be tightened"):
-        tightened(BOUNDS, ["f32.score_difference=0.5"])
+@pytest.mark.parametrize(("change", "limit"), [("f32.score_difference=0.5", "0.001"), ("score_difference=0.5", "0.15")])
+def test_bounds_cannot_be_loosened(change: str, limit: str) -> None:
+    with pytest.raises(ConfigError, match=rf"'{change}' is looser than the table's {limit}; bounds can only be tight"):
+        tightened(BOUNDS, [change])

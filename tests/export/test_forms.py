@@ -159,6 +159,27 @@ def test_the_shipped_embedder_in_int8(exported: Exported) -> None:
     assert any("quantise on 32 pictures" in step for step in steps)
 
 
+def test_of_very_many_pictures_evenly_spaced_ones_are_taken_statistics_over(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[NDArray[np.uint8]] = []
+
+    def quantise_few(graph: onnx.ModelProto, pictures: NDArray[np.uint8]) -> dict[str, bytes]:
+        taken.append(pictures)
+        return quantise(graph, pictures[:4])
+
+    monkeypatch.setattr(forms, "quantise", quantise_few)
+    steps: list[str] = []
+    numbered = np.repeat(face_crops(4), 225, axis=0)
+    numbered[:, 0, 0, 0], numbered[:, 0, 0, 1] = np.divmod(np.arange(900), 256)
+    wanted = dataclasses.replace(CPU, precision="int8", calibration=numbered, bounds={**BOUNDS, "int8": {}})
+    form = _choose(exported, wanted, steps.append)
+    [pictures] = taken
+    np.testing.assert_array_equal(pictures, numbered[::3])
+    assert form.details["calibration_pictures"] == 300
+    assert any("quantise on 300 pictures" in step for step in steps)
+
+
 def test_int8_leaves_an_activation_of_two_operations_whole(tmp_path: Path) -> None:
     """What is quantised in the middle of `x * sigmoid(x)` is computed apart from the convolution, in floating point."""
     import openvino

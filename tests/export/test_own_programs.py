@@ -19,7 +19,9 @@ from toonface_export.bounds import BOUNDS, scaled
 from toonface_export.evidence import Evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
 from toonface_export.networks import ExportedDetector, export_detector, export_embedder
+from toonface_export.nms import read_nms
 from toonface_export.paddle_model import LEGACY_PROGRAM, PARAMETERS, PROGRAM, read_paddle_model, sha256_of
+from toonface_export.paddle_process import paddle_detections
 from toonface_export.paddle_program import attributes
 from toonface_export.pictures import face_scenes
 from toonface_export.pipeline import Module
@@ -86,6 +88,16 @@ def test_an_embedder_of_paddle_2_is_held_to_parity(legacy: Path) -> None:
     assert not translation.exists()
 
 
+def test_what_is_wrong_with_a_program_of_paddle_2_is_told_of_the_user_s_file(legacy: Path) -> None:
+    folder = legacy / "MobileFaceNet"
+    model = read_paddle_model(folder, known=EMBEDDERS)
+    assert model.program.parent != folder
+    with pytest.raises(ExportError, match=rf"^{folder / LEGACY_PROGRAM} has 0 multiclass_nms3 operations, not one"):
+        read_nms(model)
+    with pytest.raises(ExportError, match=rf"^{folder / LEGACY_PROGRAM} has no multiclass_nms3; export the detector"):
+        paddle_detections(model, [{"x": np.zeros((1, 3, 112, 112), np.float32)}])
+
+
 def test_of_two_programs_the_newer_form_is_taken(legacy: Path, embedder_folder: Path) -> None:
     (embedder_folder / LEGACY_PROGRAM).write_bytes(b"not looked at")
     assert read_paddle_model(embedder_folder, known=EMBEDDERS).program == embedder_folder / PROGRAM
@@ -124,6 +136,7 @@ def test_the_double_precision_of_paddle_3_3_is_taken_back(detector_folder: Path)
     (detector_folder / PROGRAM).write_text(json.dumps(program))
     model = read_paddle_model(detector_folder, known=DETECTORS)
     assert model.program != detector_folder / PROGRAM
+    assert model.own_program == detector_folder / PROGRAM
     (readable,) = (
         op
         for op in json.loads(model.program.read_text())["program"]["regions"][0]["blocks"][0]["ops"]

@@ -99,7 +99,7 @@ def test_an_embedder_with_other_weights_is_refused(exported: Exported, factor: f
 
 def test_parameters_of_another_nms_are_noticed(exported: Exported) -> None:
     source = read_paddle_model(DETECTOR, known=DETECTORS)
-    nms = read_nms(source.program)
+    nms = read_nms(source)
     other = replace(nms, parameters=nms.parameters.model_copy(update={"iou_threshold": 0.9}))
     with pytest.raises(ExportError, match="BlazeFace-FPN-SSH: Paddle's NMS keeps .* boxes and ours"):
         detector_answers(source, face_scenes(3, 320, 320), exported.detector.normalisation, other, 1)

@@ -8,7 +8,7 @@ import yaml
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import RecognitionOptions
 from toonface_export.pipeline import Pipeline, read_pipeline
-from toonface_export.serving import Engine, Serving
+from toonface_export.serving import Engine, Serving, Target
 
 
 def _read(folder: Path, content: Any) -> Pipeline:
@@ -38,16 +38,47 @@ def test_the_index_may_be_the_word_none(
     assert _read(tmp_path, pipeline_content).index == read
 
 
-def test_paths_are_relative_to_the_file(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+def test_models_are_beside_the_file_or_where_the_command_runs(
+    tmp_path: Path, pipeline_content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, here = tmp_path / "beside", tmp_path / "here"
+    for folder in (beside, here / "mine" / "detector"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    embedder = pipeline_content["SubModules"]["Recognition"]["model_dir"]
     pipeline_content["SubModules"]["Detection"]["model_dir"] = "mine/detector"
-    pipeline = _read(tmp_path, pipeline_content)
-    assert pipeline.modules.detection.model_dir == tmp_path / "mine/detector"
-    assert pipeline.modules.recognition.model_dir is not None
-    assert pipeline.modules.recognition.model_dir.is_absolute()
+    modules = _read(beside, pipeline_content).modules
+    assert (modules.detection.model_dir, modules.recognition.model_dir) == (Path("mine/detector"), Path(embedder))
+    (beside / "mine" / "detector").mkdir(parents=True)
+    assert _read(beside, pipeline_content).modules.detection.model_dir == beside / "mine/detector"
+    pipeline_content["SubModules"]["Detection"]["model_dir"] = "mine/other"
+    message = rf"Detection.model_dir is mine/other, which is no folder in {beside}, where the file is, nor in .*{here}$"
+    with pytest.raises(ConfigError, match=message):
+        _read(beside, pipeline_content)
 
 
-def test_a_model_dir_of_null_is_left_for_the_export_to_fetch(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
-    pipeline_content["SubModules"]["Detection"]["model_dir"] = None
+def test_what_is_for_paddlex_alone_is_told_and_not_heeded(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    plain = _read(tmp_path, pipeline_content)
+    pipeline_content |= {"use_hpip": False, "hpi_config": None, "engine": "paddle", "engine_config": {}}
+    pipeline_content["SubModules"]["Detection"]["use_hpip"] = True
+    pipeline_content["Serving"] |= {"visualize": False, "return_urls": None, "extra": {"max_num_input_imgs": 5}}
+    path = tmp_path / "paddlex.yaml"
+    path.write_text(yaml.safe_dump(pipeline_content))
+    notes: list[str] = []
+    assert read_pipeline(path, notes.append) == plain
+    assert notes == [
+        f"keys of {path} that are for PaddleX alone, and not heeded: engine, engine_config, use_hpip, hpi_config, "
+        "SubModules.Detection.use_hpip, Serving.visualize, Serving.return_urls, Serving.extra"
+    ]
+    read_pipeline(tmp_path / "pipeline.yaml", notes.append)
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("written", [None, "None"])
+def test_a_model_dir_of_null_is_left_for_the_export_to_fetch(
+    tmp_path: Path, pipeline_content: dict[str, Any], written: str | None
+) -> None:
+    pipeline_content["SubModules"]["Detection"]["model_dir"] = written
     assert _read(tmp_path, pipeline_content).modules.detection.model_dir is None
 
 
@@ -132,11 +163,29 @@ def test_settings_can_be_overridden_but_must_go_together(tmp_path: Path, pipelin
         pipeline.with_serving(backend="onnxruntime")
 
 
-def test_another_target_takes_its_own_defaults(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
-    pipeline_content["Serving"] = {"backend": "openvino", "queue_size": 7}
-    serving = _read(tmp_path, pipeline_content).with_serving(target="gpu").serving
-    assert (serving.backend, serving.detection_batch, serving.queue_size) == ("tensorrt", 8, 7)
-    assert Serving().changed(target="gpu", backend="onnxruntime").backend == "onnxruntime"
+@pytest.mark.parametrize(("file", "asked"), [("cpu", "gpu"), ("gpu", "cpu")])
+@pytest.mark.parametrize("written_out", [False, True])
+def test_another_target_takes_its_own_defaults(
+    tmp_path: Path, pipeline_content: dict[str, Any], file: Target, asked: Target, written_out: bool
+) -> None:
+    defaults = Serving(target=file).model_dump(mode="json") if written_out else {"target": file}
+    pipeline_content["Serving"] = {**defaults, "queue_size": 7, "engine": {"workspace_mb": 5}}
+    serving = _read(tmp_path, pipeline_content).with_serving(target=asked).serving
+    assert serving == Serving(target=asked, queue_size=7, engine=Engine(workspace_mb=5))
+
+
+def test_another_target_keeps_what_is_no_default(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    pipeline_content["Serving"] = {"backend": "onnxruntime", "detection_instances": 3, "embedding_batch": 16}
+    serving = _read(tmp_path, pipeline_content).with_serving(target="gpu", detection_batch=2).serving
+    assert (serving.backend, serving.detection_instances, serving.embedding_batch) == ("onnxruntime", 3, 16)
+    assert (serving.detection_batch, serving.embedding_instances) == (2, 1)
+    back = serving.changed(target="cpu", backend="openvino")
+    assert (back.backend, back.detection_instances, back.embedding_instances) == ("openvino", 3, 2)
+
+
+def test_the_printed_file_serves_the_other_target_with_its_defaults() -> None:
+    content = yaml.safe_load((files("toonface_export") / "default_pipeline.yaml").read_text())
+    assert Pipeline.model_validate(content).with_serving(target="gpu").serving == Serving(target="gpu")
 
 
 def test_the_printed_file_holds_every_key_at_its_default() -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import shutil
@@ -8,9 +9,13 @@ from export_helpers import Exported
 
 from toonface_contract.errors import ExportError
 from toonface_export import swap
-from toonface_export.digests import with_files
+from toonface_export.bounds import BOUNDS
+from toonface_export.cli_support import finish
+from toonface_export.digests import with_files, write_json
 from toonface_export.families import EMBEDDERS
-from toonface_export.output import assembled
+from toonface_export.manifest import describe_network
+from toonface_export.network_stages import face_detection
+from toonface_export.output import assembled, check_output
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.pipeline import Module, Pipeline
 from toonface_export.repository import export_repository, write_repository
@@ -61,6 +66,36 @@ def test_the_manifest_tells_what_is_in_it_and_where_it_came_from(exported: Expor
     for model, section in (("face_detection", "detector"), ("face_embedding", "recogniser")):
         assert json.loads((exported.path / model / "model.json").read_text()) == manifest[section]
     assert manifest["engines"] == {}
+
+
+def _strict_json(text: str) -> object:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_manifest_of_a_detector_in_int8_is_json(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector, serving = exported.detector, exported.pipeline.serving
+    form = dataclasses.replace(detector.form, precision="int8", parity={"int8": detector.form.parity["f32"]})
+    config = face_detection(serving, "int8", detector.input, detector.anchors)
+    manifest = describe_network(dataclasses.replace(detector, form=form), serving, config, BOUNDS)
+    assert "box_difference_px" in manifest["parity"]["int8"]  # it has no limit in int8
+    assert manifest["bounds"]["int8"].keys() == manifest["parity"]["int8"].keys() & BOUNDS["int8"].keys() - {
+        "box_difference_px"
+    }
+    write_json(tmp_path / "model.json", manifest)
+    assert _strict_json((tmp_path / "model.json").read_text()) == json.loads(json.dumps(manifest))
+    finish(manifest, tmp_path, as_json=True)
+    assert _strict_json(capsys.readouterr().out) == json.loads(json.dumps(manifest))
+
+
+def test_a_manifest_that_json_cannot_say_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "model.json", {"limit": float("inf")})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_tells_each_step_of_both_models(exported: Exported) -> None:
@@ -125,6 +160,39 @@ def test_a_folder_of_something_else_is_not_replaced(demo_pipeline: Pipeline, tmp
     ):
         export_repository(demo_pipeline, tmp_path, lambda step: None)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_repository_and_one_model_do_not_replace_each_other(tmp_path: Path) -> None:
+    repository, model = _older_repository(tmp_path / "repository"), tmp_path / "model"
+    model.mkdir()
+    (model / "model.json").write_text("{}")
+    check_output(repository, "toonface.json", force=False)
+    check_output(model, "model.json", force=False)
+    with pytest.raises(
+        ExportError,
+        match=r"repository is a whole repository \(it holds toonface.json\), not one exported model; name another, or",
+    ):
+        check_output(repository, "model.json", force=False)
+    with pytest.raises(
+        ExportError, match=r"model is one exported model \(it holds model.json\), not a whole repository"
+    ):
+        check_output(model, "toonface.json", force=False)
+    check_output(repository, "model.json", force=True)
+    check_output(model, "toonface.json", force=True)
+
+
+@pytest.mark.parametrize("inside", ["face_embedding", "new", "face_embedding/1"])
+def test_nothing_is_put_into_a_repository(tmp_path: Path, inside: str) -> None:
+    repository = _older_repository(tmp_path / "repository")
+    (repository / "face_embedding").mkdir()
+    (repository / "face_embedding" / "model.json").write_text("{}")
+    (tmp_path / "link").symlink_to(repository)
+    for folder in (repository, tmp_path / "link"):
+        for manifest in ("model.json", "toonface.json"):
+            message = f"{inside} is in the repository {repository}, whose toonface.json holds .*; name a folder outside"
+            with pytest.raises(ExportError, match=message):
+                check_output(folder / inside, manifest, force=False)
+    check_output(repository / inside, "model.json", force=True)
 
 
 def test_a_file_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None:

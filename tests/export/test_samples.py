@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from toonface_contract.errors import ConfigError
-from toonface_export.samples import as_faces, load_samples
+from toonface_export.samples import as_faces, evenly_spaced, load_samples
 
 
 def _folder(folder: Path, *names: str) -> Path:
@@ -30,6 +30,13 @@ def test_pictures_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
 def test_of_many_evenly_spaced_ones_are_taken(tmp_path: Path) -> None:
     folder = _folder(tmp_path, *(f"{number}.png" for number in range(9)))
     assert [sample.name for sample in load_samples(folder, 3)] == ["0.png", "3.png", "6.png"]
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "rows"), [(0, 3, []), (2, 3, [0, 1]), (3, 3, [0, 1, 2]), (4, 3, [0, 1, 2]), (9, 3, [0, 3, 6])]
+)
+def test_rows_are_evenly_spaced(count: int, most: int, rows: list[int]) -> None:
+    assert evenly_spaced(count, most) == rows
 
 
 def test_a_folder_without_pictures(tmp_path: Path) -> None:

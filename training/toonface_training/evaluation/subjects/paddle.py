@@ -58,7 +58,7 @@ class PaddleDetector:
         self._preprocessing = detector_preprocessing(
             self._model, family, serving.canvas, divisor=family.stride * 2 ** (self._levels - 1)
         )
-        self._nms = read_nms(self._model.program)
+        self._nms = read_nms(self._model)
         with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
             model = _without_suppression(self._model, Path(scratch)) if self._levels > 1 else self._model
             self._predictor = Predictor(model)
