@@ -32,8 +32,8 @@ class GalleryJobs:
         """Prepare. Once `stopping` is set, failures are not logged any more."""
         self.beside_searches = False
         self._stopping = stopping
-        # By the ids of galleries; with the time when the thread or the failure began.
-        self._threads: dict[int, tuple[float, threading.Thread]] = {}
+        # By the ids of galleries: when the job began, and what is set when it has ended; when it failed, and why.
+        self._running: dict[int, tuple[float, threading.Event]] = {}
         self._failures: dict[int, tuple[float, Exception]] = {}
 
     @property
@@ -44,7 +44,7 @@ class GalleryJobs:
     def busy(self, key: GalleryKey) -> bool:
         """Whether a gallery has a job, or had one that failed a moment ago."""
         failed_at, _ = self._failures.get(key.id, (-_RETRY_SECONDS, None))
-        return key.id in self._threads or time.monotonic() - failed_at < _RETRY_SECONDS
+        return key.id in self._running or time.monotonic() - failed_at < _RETRY_SECONDS
 
     def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> None:
         """Do something for a gallery that has no job, on a new thread.
@@ -55,24 +55,27 @@ class GalleryJobs:
             job: what to do; it is told how many threads it may take.
             urgent: something waits for it, so that it goes beside searches and not after them.
         """
-        thread = threading.Thread(
-            target=self._run, args=(key, done, job, urgent), name=f"gallery-{key.id}", daemon=True
-        )
-        self._threads[key.id] = (time.monotonic(), thread)
-        thread.start()
+        ended = threading.Event()
+        # Others may wait for it from here on, which a thread that is not started yet does not allow.
+        self._running[key.id] = (time.monotonic(), ended)
+        threading.Thread(
+            target=self._run, args=(key, done, job, urgent, ended), name=f"gallery-{key.id}", daemon=True
+        ).start()
 
     def join(self, seconds: float | None = None) -> None:
         """Wait for each job, so long at most."""
-        for _, thread in list(self._threads.values()):
-            thread.join(seconds)
+        for _, ended in list(self._running.values()):
+            ended.wait(seconds)
 
     def join_one(self, key: GalleryKey, seconds: float) -> None:
         """Wait for the job of one gallery, if it has one, until that has taken so long: not at all when it has."""
-        if (running := self._threads.get(key.id)) is not None:
-            began, thread = running
-            thread.join(max(0, began + seconds - time.monotonic()))
+        if (running := self._running.get(key.id)) is not None:
+            began, ended = running
+            ended.wait(max(0, began + seconds - time.monotonic()))
 
-    def _run(self, key: GalleryKey, done: str, job: Callable[[int], None], urgent: bool) -> None:
+    def _run(
+        self, key: GalleryKey, done: str, job: Callable[[int], None], urgent: bool, ended: threading.Event
+    ) -> None:
         threads = os.cpu_count() or 1
         if self.beside_searches and not urgent:
             threads = max(1, threads // 2)
@@ -87,4 +90,5 @@ class GalleryJobs:
                 )
             self._failures[key.id] = (time.monotonic(), error)
         finally:
-            del self._threads[key.id]
+            del self._running[key.id]
+            ended.set()
