@@ -144,13 +144,9 @@ class Builder:
                     )
                 position = snapshot.position_after(since, _PORTION)
                 ended = position == snapshot.position()
-                until = position.sequence
-                removed = snapshot.removed(gallery.key, since, until)
-                added = list(snapshot.added(gallery.key, since, until))
-                relabelled = snapshot.relabelled(gallery.key, since, until)
-            gallery.apply(removed, added, relabelled)
-            gallery.position = position
-            changed += len(removed) + sum(len(faces.ids) for faces in added) + len(relabelled)
+                changes = snapshot.changes(gallery.key, since, position.sequence)
+            gallery.follow(changes, position)
+            changed += len(changes)
         return changed
 
     def save(self, gallery: LoadedGallery) -> None:

@@ -294,20 +294,13 @@ class LiveGalleries:
             own = {key.name: key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)}
             loaded = self._followed(snapshot, own, old)
             changes = [
-                (
-                    gallery,
-                    snapshot.removed(gallery.key, gallery.position.sequence),
-                    list(snapshot.added(gallery.key, gallery.position.sequence)),
-                    snapshot.relabelled(gallery.key, gallery.position.sequence),
-                )
+                (gallery, snapshot.changes(gallery.key, gallery.position.sequence))
                 for gallery in loaded.values()
                 if gallery.position != position and gallery.key.id not in self._saving
             ]
-        for gallery, removed, added, relabelled in changes:
-            gallery.apply(removed, added, relabelled)
-            gallery.position = position
-            count = len(removed) + sum(len(faces.ids) for faces in added) + len(relabelled)
-            self._unsaved.changed(gallery.key.id, count)
+        for gallery, its_changes in changes:
+            gallery.follow(its_changes, position)
+            self._unsaved.changed(gallery.key.id, len(its_changes))
         # An old gallery of the same name serves until the new one has been made.
         loaded |= {name: old.loaded[name] for name in own if name not in loaded and name in old.loaded}
         foreign = {key.name: key for key in keys if key.name not in own}

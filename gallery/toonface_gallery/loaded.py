@@ -15,7 +15,7 @@ from toonface_contract.options import Group
 from toonface_gallery.index import Encoded, FaceIndex, deepen
 from toonface_gallery.labels import FaceLabels
 from toonface_gallery.plan import IndexPlan
-from toonface_gallery.snapshot import EnrolledFaces, GalleryKey, Position
+from toonface_gallery.snapshot import Changes, EnrolledFaces, GalleryKey, Position
 
 _NOWHERE: Final = Position()
 
@@ -101,6 +101,11 @@ class LoadedGallery:
                 self.labels.set(
                     ids[there], [label for (_, label), is_there in zip(relabelled, there, strict=True) if is_there]
                 )
+
+    def follow(self, changes: Changes, position: Position) -> None:
+        """Take up what the store tells of this gallery up to `position`, as `apply` does."""
+        self.apply(changes.removed, changes.added, changes.relabelled)
+        self.position = position
 
     def search(self, embeddings: NDArray[np.float32], topk: int, group: Group = "face") -> Matches:
         """The nearest faces of each row of `embeddings` FP32 [N,D].

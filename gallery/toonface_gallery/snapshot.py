@@ -96,6 +96,19 @@ def key_of(row: Row[Any]) -> GalleryKey:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changes did to a gallery: what `Snapshot.removed`, `added` and `relabelled` tell. Its length is in faces."""
+
+    removed: list[int]
+    added: list[EnrolledFaces]
+    relabelled: list[tuple[int, str]]
+
+    def __len__(self) -> int:
+        """Faces that were removed, added or relabelled; one whose embedding was replaced counts twice."""
+        return len(self.removed) + sum(len(faces.ids) for faces in self.added) + len(self.relabelled)
+
+
 class Snapshot:
     """One state of the store. Everything read from it belongs together, whatever is written meanwhile."""
 
@@ -173,6 +186,14 @@ class Snapshot:
     def changed(self, since: int) -> set[int]:
         """Ids of the galleries that changes with a sequence above `since` name."""
         return self._named(since)
+
+    def changes(self, gallery: GalleryKey, since: int, until: int | None = None) -> Changes:
+        """What changes above `since`, and with `until` up to there, did to a gallery; see `added`."""
+        return Changes(
+            self.removed(gallery, since, until),
+            list(self.added(gallery, since, until)),
+            self.relabelled(gallery, since, until),
+        )
 
     def added(self, gallery: GalleryKey, since: int, until: int | None = None) -> Iterator[EnrolledFaces]:
         """Faces of a gallery that changes above `since` added, or gave other embeddings, and that are still there.
