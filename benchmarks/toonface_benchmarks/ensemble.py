@@ -7,7 +7,6 @@ same pictures from as many callers, in turns within one run, so that what else t
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any
 
 from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.load import LoadResult, closed_loop, pooled
-from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
 from toonface_benchmarks.turns import turns
 from toonface_client import ToonfaceClient
@@ -115,8 +114,7 @@ def measure(
         seconds: of each run.
         progress: told what is going on.
     """
-    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
-        enrol(server.address, GALLERY, gallery_list)
+    with serving_gallery(repository, GALLERY, gallery_list) as server:
         opened = open_repository(repository)
         store = GalleryStore(server.gallery_url)
         (enrolled,) = (gallery for gallery in store.galleries() if gallery.name == GALLERY)

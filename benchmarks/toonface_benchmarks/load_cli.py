@@ -7,8 +7,7 @@ import contextlib
 import json
 import shlex
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,7 +23,7 @@ from toonface_benchmarks.cli_options import (
     repository_option,
 )
 from toonface_benchmarks.ensemble import GALLERY
-from toonface_benchmarks.serving import Served, enrol, serving
+from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.soak_report import write_report
 from toonface_client.cli.options import tables
 
@@ -89,7 +88,8 @@ def bench_soak(
       toonface bench soak --minutes 15 --share 0.5
     """
     output.mkdir(parents=True, exist_ok=True)
-    with _own_server(repository, gallery_list) as server:
+    _progress.print("starting a server")
+    with serving_gallery(repository, GALLERY, gallery_list) as server:
         report = asyncio.run(
             soak.measure(
                 server,
@@ -162,7 +162,8 @@ def bench_overload(
         raise click.UsageError("--gallery names one of a running server: give its --address, too")
     with contextlib.ExitStack() as stack:
         if address is None:
-            address = stack.enter_context(_own_server(repository, gallery_list)).address
+            _progress.print("starting a server")
+            address = stack.enter_context(serving_gallery(repository, GALLERY, gallery_list)).address
             gallery = GALLERY
         report, outcomes = asyncio.run(
             overload.measure(
@@ -202,14 +203,6 @@ def _show(report: overload.OverloadReport, faults: Sequence[str]) -> None:
     tables().print(table)
     for fault in faults:
         click.echo(fault)
-
-
-@contextlib.contextmanager
-def _own_server(repository: Path, gallery_list: Path) -> Iterator[Served]:
-    _progress.print("starting a server")
-    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
-        enrol(server.address, GALLERY, gallery_list)
-        yield server
 
 
 def _command() -> str:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,3 +109,11 @@ def enrol(address: str, gallery: str, gallery_list: Path) -> None:
     command: list[str | Path] = [TOONFACE, "gallery", "build", gallery, gallery_list, "--replace", "--no-gate"]
     command += ["--address", address]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+
+
+@contextmanager
+def serving_gallery(repository: Path, gallery: str, gallery_list: Path) -> Iterator[Served]:
+    """A server of its own with `gallery` enrolled, for as long as the block lasts; see `serving` and `enrol`."""
+    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
+        enrol(server.address, gallery, gallery_list)
+        yield server

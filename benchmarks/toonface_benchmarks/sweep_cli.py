@@ -7,8 +7,7 @@ import json
 import platform
 import shlex
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +18,7 @@ from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
 from toonface_benchmarks.picture_mix import FACES, SIZES, picture_mix
-from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.sweep import Budget, sweep
 from toonface_benchmarks.sweep_report import write_report
 from toonface_contract.options import RecognitionOptions
@@ -117,7 +116,8 @@ def bench_sweep(
     with contextlib.ExitStack() as stack:
         if address is None:
             _progress.print("starting a server")
-            address = stack.enter_context(_own_server(repository))
+            demo_gallery = _ROOT / "demo" / "gallery" / "gallery.txt"
+            address = stack.enter_context(serving_gallery(repository, GALLERY, demo_gallery)).address
             gallery = GALLERY
         in_process = InProcess(open_repository(repository), None, RecognitionOptions()) if stages else None
         sweeps = list(
@@ -156,10 +156,3 @@ def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
     sizes = ", ".join(f"{width}x{height} {share * 5} %" for (width, height), share in SIZES)
     faces = ", ".join(f"{number} {share * 5} %" for number, share in FACES)
     return [each.encoded for each in mix], f"{count} drawn ones; sizes: {sizes}; faces: {faces}"
-
-
-@contextlib.contextmanager
-def _own_server(repository: Path) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as scratch, serving(repository, Path(scratch)) as server:
-        enrol(server.address, GALLERY, _ROOT / "demo" / "gallery" / "gallery.txt")
-        yield server.address
