@@ -13,7 +13,8 @@ from toonface_training.fit.arcface import ArcFace
 from toonface_training.fit.engine import Engine, EngineState, Moment, Recipe, make_engine
 from toonface_training.fit.initial import initial_state
 from toonface_training.networks import build
-from toonface_training.networks.parameters import HEAD_WEIGHT, write_parameters
+from toonface_training.networks.inference import write_inference
+from toonface_training.networks.parameters import HEAD_WEIGHT, set_parameters, without_head, write_parameters
 
 IDENTITIES = 4
 RECIPES = [
@@ -113,6 +114,28 @@ def test_a_pretrained_backbone_is_taken_and_the_head_begins_anew(tmp_path: Path)
     assert state.parameters[HEAD_WEIGHT].shape == (128, IDENTITIES)
     name = "backbone.conv1.conv.weight"
     assert np.array_equal(state.parameters[name], other.parameters[name])
+
+
+@pytest.mark.parametrize("name", ["MobileFaceNet", "BlazeFace-FPN-SSH"])
+def test_an_exported_network_can_be_trained_on(name: str, tmp_path: Path) -> None:
+    other, _ = initial_state(name, 1, 5, None)
+    network = build(name) if name == "MobileFaceNet" else build(name, 1)
+    set_parameters(network, without_head(other.parameters), name)
+    write_inference(network, name, tmp_path)
+    state, misfits = initial_state(name, 1, 1, tmp_path / "inference.pdiparams")
+    assert misfits == []
+    assert all(
+        np.array_equal(state.parameters[key], array) for key, array in other.parameters.items() if key != HEAD_WEIGHT
+    )
+
+
+def test_an_exported_network_of_another_kind_is_refused(tmp_path: Path) -> None:
+    write_inference(build("MobileFaceNet"), "MobileFaceNet", tmp_path)
+    with pytest.raises(ConfigError, match=r"pdiparams has 0 tensors batch_norm.*it is of another model"):
+        initial_state("ResNet50_face", 2, 1, tmp_path / "inference.pdiparams")
+    (tmp_path / "inference.pdiparams").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"pdiparams is not of an inference program that Paddle can read"):
+        initial_state("MobileFaceNet", 2, 1, tmp_path / "inference.pdiparams")
 
 
 def test_mixed_precision_on_a_cpu_is_refused() -> None:

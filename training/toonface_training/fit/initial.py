@@ -8,6 +8,7 @@ import numpy as np
 
 from toonface_training.fit.engine import EngineState
 from toonface_training.networks import Embedder, build, model
+from toonface_training.networks.exported import EXPORTED_SUFFIX, read_exported
 from toonface_training.networks.parameters import (
     BACKBONE,
     HEAD_WEIGHT,
@@ -25,7 +26,8 @@ def initial_state(name: str, num_classes: int, seed: int, pretrained: Path | Non
         name: PaddleX's name of the model.
         num_classes: of a detector, or identities that an embedder is trained to tell apart.
         seed: of what is random.
-        pretrained: a `.pdparams` file to take parameters from, as far as they fit; None for random ones.
+        pretrained: a `.pdparams` file, or an inference folder's `.pdiparams`, to take parameters from, as far as they fit;
+            None for random ones.
 
     Returns:
         The state, and what of `pretrained` did not fit.
@@ -40,7 +42,11 @@ def initial_state(name: str, num_classes: int, seed: int, pretrained: Path | Non
     network = build(name) if isinstance(spec, Embedder) else build(name, num_classes)
     misfits = []
     if pretrained is not None:
-        misfits = set_parameters(network, without_head(read_parameters(pretrained)), pretrained, fit=True)
+        if pretrained.suffix == EXPORTED_SUFFIX:
+            given = read_exported(network, pretrained)
+        else:
+            given = without_head(read_parameters(pretrained))
+        misfits = set_parameters(network, given, pretrained, fit=True)
     parameters: Parameters = {key: value.numpy() for key, value in network.state_dict().items()}
     if isinstance(spec, Embedder):
         parameters = {BACKBONE + key: value for key, value in parameters.items()}

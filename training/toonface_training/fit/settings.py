@@ -85,8 +85,8 @@ class Train(_Section):
         epochs_iters: epochs.
         batch_size: pictures in a step, for each process.
         learning_rate: the highest.
-        pretrain_weight_path: `.pdparams` to start from: a path, or PaddleX's address or name of its pretrained
-            parameters, which are then fetched; null starts from random ones.
+        pretrain_weight_path: `.pdparams`, or an inference folder's `.pdiparams`, to start from: a path, or PaddleX's
+            address or name of its pretrained parameters, which are then fetched; null starts from random ones.
         warmup_steps: over which the learning rate grows from 0: steps for a detector, epochs for an embedder, as in
             PaddleX.
         resume_path: a checkpoint or the output folder of a run to go on with.
