@@ -26,8 +26,8 @@ def initial_state(name: str, num_classes: int, seed: int, pretrained: Path | Non
         name: PaddleX's name of the model.
         num_classes: of a detector, or identities that an embedder is trained to tell apart.
         seed: of what is random.
-        pretrained: a `.pdparams` file, or an inference folder's `.pdiparams`, to take parameters from, as far as they fit;
-            None for random ones.
+        pretrained: a `.pdparams` file, or an inference folder's `.pdiparams`, to take parameters from, as far as they
+            fit; None for random ones.
 
     Returns:
         The state, and what of `pretrained` did not fit.

@@ -12,8 +12,8 @@ from toonface_contract.errors import ConfigError
 from toonface_training.networks.parameters import Parameters
 
 EXPORTED_SUFFIX = ".pdiparams"
-# Paddle counts what it makes in a process, by kind: batch_norm2d_7.w_1 is the eighth layer's second tensor. What reads a
-# program appends a count of its own.
+# Paddle counts what it makes in a process, by kind: batch_norm2d_7.w_1 is the eighth layer's second tensor. What reads
+# a program appends a count of its own.
 _PADDLES_NAME = re.compile(r"(?P<kind>.+)_(?P<count>\d+)\.(?P<tensor>[a-z]+_\d+)(_\d+)?")
 
 
@@ -42,8 +42,8 @@ def read_exported(network: Any, path: Path) -> Parameters:
     for kind in sorted(given.keys() | own.keys()):
         if len(given[kind]) != len(own[kind]):
             raise ConfigError(
-                f"{path} has {len(given[kind])} tensors {kind}, and this network {len(own[kind])}: it is of another model, "
-                "or layers were joined for inference; start from the .pdparams file of its training"
+                f"{path} has {len(given[kind])} tensors {kind}, and this network {len(own[kind])}: it is of another "
+                "model, or layers were joined for inference; start from the .pdparams file of its training"
             )
     return {name: array for kind, names in own.items() for name, array in zip(names, given[kind], strict=True)}
 
