@@ -153,7 +153,10 @@ def _held(target: Path, locked: Locked | None, place: Place) -> Locked:
 def _put(item: Item, part: Path, digest: str, target: Path, place: Place, lock: Lock) -> Locked:
     """Unpack what came, write down what it is, and put it in its place."""
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{item.name}.", dir=place.folder) as scratch:
+        # What cannot be removed afterwards does not undo what was fetched.
+        with tempfile.TemporaryDirectory(
+            prefix=f".{item.name}.", dir=place.folder, ignore_cleanup_errors=True
+        ) as scratch:
             whole = Path(scratch) / "whole"
             whole.mkdir()
             ready = unpack(part, whole) if item.archived else part

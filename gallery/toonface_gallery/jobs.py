@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from toonface_contract.errors import Unavailable
@@ -14,11 +15,20 @@ from toonface_gallery.snapshot import GalleryKey
 
 _LOG = logging.getLogger(__name__)
 
-# After a failure, before the next try.
+# After a failure, before the next try; twice as long after each further one, up to the second number, unless the store
+# could not be reached: a build that cannot succeed, for want of memory say, would keep a core busy otherwise.
 _RETRY_SECONDS: Final = 5.0
+_RETRY_SECONDS_MOST: Final = 300.0
 
 # Of a thread that builds an index, so that searches and changes go first (setpriority(2); Linux has it per thread).
 _NICENESS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: Exception
+    wait: float  # seconds
+    next_try: float  # of time.monotonic()
 
 
 class GalleryJobs:
@@ -32,19 +42,19 @@ class GalleryJobs:
         """Prepare. Once `stopping` is set, failures are not logged any more."""
         self.beside_searches = False
         self._stopping = stopping
-        # By the ids of galleries: when the job began, and what is set when it has ended; when it failed, and why.
+        # By the ids of galleries: when the job began, and what is set when it has ended.
         self._running: dict[int, tuple[float, threading.Event]] = {}
-        self._failures: dict[int, tuple[float, Exception]] = {}
+        self._failures: dict[int, _Failure] = {}
 
     @property
     def failures(self) -> list[Exception]:
         """Why jobs failed that have not been done since."""
-        return [error for _, error in self._failures.values()]
+        return [failure.error for failure in self._failures.values()]
 
     def busy(self, key: GalleryKey) -> bool:
         """Whether a gallery has a job, or had one that failed a moment ago."""
-        failed_at, _ = self._failures.get(key.id, (-_RETRY_SECONDS, None))
-        return key.id in self._running or time.monotonic() - failed_at < _RETRY_SECONDS
+        failure = self._failures.get(key.id)
+        return key.id in self._running or (failure is not None and time.monotonic() < failure.next_try)
 
     def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> None:
         """Do something for a gallery that has no job, on a new thread.
@@ -88,7 +98,11 @@ class GalleryJobs:
                 _LOG.error(
                     "gallery %r cannot be %s: %s", key.name, done, error, exc_info=not isinstance(error, Unavailable)
                 )
-            self._failures[key.id] = (time.monotonic(), error)
+            before = self._failures.get(key.id)
+            wait = _RETRY_SECONDS
+            if before is not None and not isinstance(error, Unavailable):
+                wait = min(2 * before.wait, _RETRY_SECONDS_MOST)
+            self._failures[key.id] = _Failure(error, wait, time.monotonic() + wait)
         finally:
             del self._running[key.id]
             ended.set()

@@ -64,9 +64,10 @@ async def _serve(options: ServeOptions, reporter: Reporter) -> None:
                 asked = canaries(control.client, launch.models)
                 starting = _right_answers(control, asked, options.start_seconds)
                 if await _first(starting, stop.once(), triton.died()):
+                    # Before clients are told: a stage that dies unseen by the keeper would not be repaired.
+                    keeper = Keeper(triton.pid, control, launch.repository, reporter, ready_file.set)
                     ready_file.set(True)
                     reporter.ready(options.host, launch.ports.as_dict(), time.monotonic() - began)
-                    keeper = Keeper(triton.pid, control, launch.repository, reporter, ready_file.set)
                     keeping = keeper.keep(asked, options.canary_seconds, options.hang_seconds)
                     await _first(keeping, stop.once(), triton.died())
                     ready_file.set(False)

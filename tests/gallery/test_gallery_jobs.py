@@ -7,6 +7,8 @@ import threading
 import pytest
 from gallery_helpers import DIMENSION, EMBEDDER
 
+from toonface_contract.errors import Unavailable
+from toonface_gallery import jobs as jobs_module
 from toonface_gallery.jobs import GalleryJobs
 from toonface_gallery.snapshot import GalleryKey
 
@@ -26,3 +28,31 @@ def test_a_job_can_be_waited_for_before_its_thread_has_started(monkeypatch: pyte
     jobs.join()
     assert len(done) == 1
     assert not jobs.busy(key)
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [(MemoryError(), [5, 10, 20, 40, 80, 160, 300, 300]), (Unavailable("the store is away"), [5] * 8)],
+)
+def test_a_job_that_fails_again_and_again_is_tried_ever_less_often(
+    error: Exception, waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = GalleryKey(1, "people", DIMENSION, EMBEDDER)
+    now = 1000.0
+    monkeypatch.setattr(jobs_module.time, "monotonic", lambda: now)
+    jobs = GalleryJobs(threading.Event())
+
+    def fail(threads: int) -> None:
+        raise error
+
+    for wait in waits:
+        jobs.begin(key, "made", fail)
+        jobs.join()
+        now += wait - 1
+        assert jobs.busy(key)
+        now += 1
+        assert not jobs.busy(key)
+    jobs.begin(key, "made", lambda threads: None)
+    jobs.join()
+    assert not jobs.busy(key)
+    assert jobs.failures == []
