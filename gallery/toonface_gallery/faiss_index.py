@@ -74,12 +74,7 @@ class FaissIndex(ABC):
 
     def search(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See FaceIndex. Runs on the calling thread alone."""
-        # FAISS would take a thread for each core, in each of the server's processes at once. The setting belongs to the
-        # calling thread, and a new thread starts with the default, so it is made here and not once for all.
-        faiss.omp_set_num_threads(1)
-        scores, found = self._index.search(self._transformed(vectors), k)
-        # For unit vectors the squared distance is 2 - 2 cos.
-        return (np.float32(1) - scores / 2 if self._euclidean else scores), found
+        return self._look(self._index, self._transformed(vectors), k)
 
     @abstractmethod
     def encode(self, vectors: NDArray[np.float32], alone: Alone = nullcontext) -> Encoded:
@@ -109,6 +104,17 @@ class FaissIndex(ABC):
     def restore(self, source: Reader) -> None:
         """See FaceIndex."""
         self._take(faiss.read_index(faiss.PyCallbackIOReader(source.read)))
+
+    def _look(
+        self, index: Any, transformed: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What one of FAISS's indices finds, on the calling thread alone: similarities FP32 [N,k], and INT64 [N,k]."""
+        # FAISS would take a thread for each core, in each of the server's processes at once. The setting belongs to the
+        # calling thread, and a new thread starts with the default, so it is made here and not once for all.
+        faiss.omp_set_num_threads(1)
+        scores, found = index.search(transformed, k)
+        # For unit vectors the squared distance is 2 - 2 cos.
+        return (np.float32(1) - scores / 2 if self._euclidean else scores), found
 
     def _transformed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         for transform in self._transforms:

@@ -60,7 +60,7 @@ class MarkedIndex(FaissIndex):
         """See FaceIndex."""
 
         def look(probes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-            scores, rows = FaissIndex.search(self, probes, count)
+            scores, rows = self._find(probes, count)
             return scores, ids_of(rows, self._rows.ids)
 
         held = len(self._rows.ids)
@@ -88,6 +88,10 @@ class MarkedIndex(FaissIndex):
         """See FaceIndex."""
         super().restore(source)
         self._rows = MarkedRows(read_array(source))
+
+    def _find(self, vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores and rows of the nearest, those that are gone among them."""
+        return super().search(vectors, k)
 
     def _take_up(self, vectors: NDArray[np.float32]) -> None:
         self._index.add(vectors)

@@ -95,7 +95,7 @@ class IndexPlan:
             metric: `IP` or `L2`.
             folder: for files that the index needs as long as it lives; None for the system's temporary one.
         """
-        kind = kind_of(self.factory, dimension, metric)
+        kind = kind_of(self.factory, dimension, metric, self.faces)
         if gpu_is_there() and _ON_GPU.fullmatch(self.factory):
             kind = GpuIndex
         first = kind(self.factory, self.parameters, dimension, metric)

@@ -12,7 +12,7 @@ from toonface_contract.admin import IndexSettings
 from toonface_gallery.snapshot import GalleryKey, Snapshot
 
 # Says what the file is, and changes with its format.
-MAGIC: Final = b"toonface index 1\n"
+MAGIC: Final = b"toonface index 2\n"
 _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 _CHUNK: Final = 1 << 20
 

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from toonface_contract.admin import IndexSettings
+from toonface_gallery import faiss_parts
 from toonface_gallery.faiss_in_place import FlatIndex
 from toonface_gallery.faiss_index import FaissIndex
 from toonface_gallery.faiss_marked import MarkedIndex
+from toonface_gallery.faiss_parts import PartedIndex
 from toonface_gallery.index import Encoded, FaceIndex, deepen
 from toonface_gallery.plan import plan
 from toonface_gallery.two_stage import VectorFile
@@ -37,6 +39,7 @@ class Kind:
     type: str
     tolerance: float = 2e-3
     metric: str = "IP"
+    faces: int = 20_000
 
     @property
     def score_tolerance(self) -> float:
@@ -51,7 +54,7 @@ class Kind:
 
     def _planned(self, folder: Path | None) -> tuple[FaceIndex, FaissIndex]:
         asked = IndexSettings(type=self.type, metric=self.metric)
-        return plan(asked, 20_000, DIMENSION, 0).make(DIMENSION, self.metric, folder)
+        return plan(asked, self.faces, DIMENSION, 0).make(DIMENSION, self.metric, folder)
 
     @lru_cache  # noqa: B019  (the kinds live as long as the tests)
     def _trained(self) -> bytes:
@@ -85,8 +88,16 @@ KINDS = [
     Kind("IVF8,PQ8x4fs;nprobe=8", 1),
     Kind("PQ16x4fs,Refine(SQfp16)", 0.1),
     Kind("PQ16x4fs,RFlat", 0.1, "L2"),
+    Kind("PQ16x4fs,RFlat", 0.1, faces=1_500_000),
+    Kind("PCA12,PQ6x4fs,RFlat", 0.5, "L2", faces=1_000_000),
 ]
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.type}-{kind.metric}")
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.type}-{kind.metric}-{kind.faces}")
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that few faces lie in several parts."""
+    monkeypatch.setattr(faiss_parts, "_BLOCK", 24)
 
 
 def assert_agrees(index: FaceIndex, faces: dict[int, np.ndarray], probes: np.ndarray, k: int, kind: Kind) -> None:
@@ -263,6 +274,25 @@ def test_an_index_that_can_look_at_so_many_alone_is_asked_for_no_more(
     _, ids = deepen(two_stages.search, vectors[:1], 30, 500, lambda ids: ids % 2 == 0)
     assert 0 < np.count_nonzero(ids >= 0) < 30
     assert max(asked) == 40
+
+
+def test_rows_go_to_the_parts_in_turn() -> None:
+    vectors = unit_vectors(1500, seed=1, dimension=DIMENSION)
+    whole = MarkedIndex("PQ16x4fs", "", DIMENSION, "IP")
+    whole.train(vectors)
+    index = PartedIndex(3, "PQ16x4fs", "", DIMENSION, "IP")
+    index.train(vectors)
+    for start in range(0, 1000, 100):
+        ids = np.arange(start, start + 100)
+        for each in (whole, index):
+            each.add(ids, each.encode(vectors[ids]))
+    assert [part.ntotal for part in index._parts] == [336, 336, 328]
+    for k in (1, 10, 400, 1100):
+        # FAISS keeps a few too many of the nearest before it ranks them, and their scores are coarse.
+        scores, ids = index.search(vectors[1000:], k)
+        expected, _ = whole.search(vectors[1000:], k)
+        assert np.all(np.count_nonzero(ids >= 0, axis=1) == min(k, 1000))
+        np.testing.assert_allclose(scores[:, : min(k, 1000)], expected[:, : min(k, 1000)], atol=0.05)
 
 
 def test_a_marked_index_wears_out() -> None:

@@ -102,7 +102,7 @@ def test_a_damaged_file_is_thrown_away_and_said_in_the_log(
         (b'"plan": {"factory"', b'"plan": {"fakturen"'),
         (b'"faces": 700, ', b""),
         (b"NUMPY", b"NUMPX"),
-        (b"toonface index 1", b"toonface index 9"),
+        (b"toonface index 2", b"toonface index 9"),
     ],
 )
 def test_a_whole_file_of_another_version_is_thrown_away(
