@@ -73,10 +73,11 @@ def _distributions(requirements: list[str]) -> set[str]:
 
 
 def _modules_outside(extra: str) -> set[str]:
-    """The modules of the distributions that other extras name, and this one does not."""
+    """The modules of the distributions that other extras name, and this one does not, nor these: `server,training`."""
     project = PYPROJECT["project"]
     extras = {name: _distributions(requirements) for name, requirements in project["optional-dependencies"].items()}
-    outside = set().union(*extras.values()) - extras[extra] - _distributions(project["dependencies"])
+    inside = _distributions(project["dependencies"]).union(*(extras[name] for name in extra.split(",")))
+    outside = set().union(*extras.values()) - inside
     return {module for module, found in packages_distributions().items() if _distributions(found) <= outside}
 
 
@@ -85,6 +86,13 @@ def _modules_outside(extra: str) -> set[str]:
     [
         ("engine", "toonface_export.cli toonface_export.cli_engine", {"paddle", "paddle2onnx", "onnxslim", "openvino"}),
         ("server", "toonface_server.cli toonface_server.openvino_network", {"paddle", "paddle2onnx", "onnxslim"}),
+        (
+            "training",
+            "toonface_training.fit.worker toonface_training.evaluation.cli toonface_training.evaluation.predict_cli "
+            "toonface_training.evaluation.subjects.paddle toonface_export.fetch_download",
+            {"paddle2onnx", "onnxslim", "openvino", "faiss"},
+        ),
+        ("server,training", "toonface_benchmarks.cli", {"paddle2onnx", "onnxslim"}),
     ],
 )
 def test_where_one_extra_is_installed_its_command_needs_no_other(extra: str, modules: str, absent: set[str]) -> None:

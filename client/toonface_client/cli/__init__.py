@@ -34,7 +34,7 @@ _COMMANDS = {
     "evaluate": _Lazy("toonface_training.evaluation.cli", "Measure how good a model is.", "training"),
     "predict": _Lazy("toonface_training.evaluation.predict_cli", "Show what one model makes of pictures.", "training"),
     "dataset": _Lazy("toonface_training.dataset.cli", "Make, check, convert and split data sets.", "training"),
-    "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server"),
+    "bench": _Lazy("toonface_benchmarks.cli", "Measure a served system.", "server,training"),
 }
 
 
