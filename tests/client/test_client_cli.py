@@ -230,6 +230,13 @@ def test_a_read_token_has_a_variable_of_its_own(server: str, tmp_path: Path) -> 
     assert CliRunner(env=both).invoke(cli.main, listing).exit_code == 0
 
 
+def test_faces_are_shown_by_the_admin_token(server: str) -> None:
+    """They come with their embeddings, which a read token does not open."""
+    both = {"TOONFACE_TOKEN": "reader", "TOONFACE_ADMIN_TOKEN": "secret"}
+    shown = CliRunner(env=both).invoke(cli.main, ["gallery", "show", "nobody", "--id", "1", "--address", server])
+    assert shown.stderr.startswith("error: gallery_not_found: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -14,7 +14,15 @@ from rich.text import Text
 
 from toonface_client.cli.gallery_list import read_ids
 from toonface_client.cli.gallery_output import faces_table, print_table
-from toonface_client.cli.options import counted, json_option, printable, tables, with_client, write_json
+from toonface_client.cli.options import (
+    counted,
+    json_option,
+    printable,
+    tables,
+    with_admin_client,
+    with_client,
+    write_json,
+)
 from toonface_client.client import ToonfaceClient
 from toonface_client.results import Match
 from toonface_contract.admin import MAX_PAGE, FaceInfo, Galleries, GalleryStats
@@ -66,7 +74,7 @@ def list_(
 @click.option("--ids-file", type=_LIST, help="File with an id a line.")
 @click.option("--label", help="All faces with this label.")
 @json_option
-@with_client
+@with_admin_client
 def show(
     client: ToonfaceClient, name: str, ids: tuple[int, ...], ids_file: Path | None, label: str | None, as_json: bool
 ) -> None:

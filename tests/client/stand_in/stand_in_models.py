@@ -151,7 +151,8 @@ class GalleryAdmin(Stage):
             command = TypeAdapter(admin.Command).validate_json(text)
         except ValidationError as error:
             raise errors.InvalidRequest(str(error.errors()[0]["msg"]), code="invalid_command") from None
-        if not isinstance(command, admin.READ_ONLY) and parameters.get(names.TOKEN_HEADER) != "Bearer secret":
+        open_to_all = isinstance(command, admin.READ_ONLY) and not getattr(command, "embeddings", False)
+        if not open_to_all and parameters.get(names.TOKEN_HEADER) != "Bearer secret":
             raise errors.PermissionDenied("this command needs the admin token")
         tensor = pb.get_input_tensor_by_name(request, "embeddings")
         rows = 0 if tensor is None else len(tensor.as_numpy())
