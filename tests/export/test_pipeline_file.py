@@ -195,9 +195,7 @@ def test_the_printed_file_holds_every_key_at_its_default() -> None:
     assert pipeline.serving == Serving()
     assert set(content["Serving"]) == set(Serving.model_fields)
     assert set(content["Serving"]["engine"]) == set(Engine.model_fields)
-    assert pipeline.options == RecognitionOptions(
-        det_threshold=pipeline.det_threshold, rec_threshold=pipeline.rec_threshold, topk=pipeline.rec_topk
-    )
+    assert pipeline.options == RecognitionOptions()
     assert set(content) == {field.alias or name for name, field in Pipeline.model_fields.items()}
     for line in text.splitlines():
         assert len(line) <= 120
