@@ -38,7 +38,7 @@ export: $(MANIFEST) ## Export the demo models to build/repository
 $(MANIFEST): $(INSTALLED) $(EXPORT_SOURCES)
 	$(BIN)/toonface export models/face_recognition.yaml --output $(REPOSITORY)
 
-test: lint ## Set up, lint, and run every test (ARGS="-k name" to choose)
+test: lint ## Set up, lint, and run all tests but the slow ones (ARGS="-k name" to choose)
 	$(BIN)/pytest $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the tests that take minutes each, which `make test` leaves out

@@ -35,7 +35,7 @@ _progress = Console(stderr=True, style="dim")
 
 @click.group()
 def bench() -> None:
-    """Measure a served system. Every figure in benchmarks/README.md is made by one of these commands."""
+    """Measure a served system. Nearly every figure in benchmarks/README.md is made by one of these commands."""
 
 
 @bench.command("ensemble")
