@@ -4,7 +4,7 @@ import json
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -437,3 +437,12 @@ def test_a_protected_gallery_is_read_with_its_token_only(store: GalleryStore) ->
         guarded.handle(text.replace("staff", "public"), None, None)
     with pytest.raises(PermissionDenied):
         guarded.handle(build("staff", replace=True), None, "Bearer staff-token")
+
+
+def test_the_page_on_the_wire_names_every_field() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "wire-contract.md").read_text(encoding="utf-8")
+    answers = [admin.Change, admin.Galleries, admin.GalleryInfo, admin.Faces, admin.FaceInfo]
+    answers += [admin.GalleryStats, admin.LabelCount, admin.Verification]
+    commands = get_args(get_args(admin.Command)[0])
+    fields = {name for model in (*commands, admin.NewFace, *answers) for name in model.model_fields}
+    assert sorted(name for name in fields if f'"{name}":' not in page) == []
