@@ -3,12 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from toonface_client.cli import main
 from toonface_contract.errors import ConfigError
+from toonface_training.dataset import check_detection
 from toonface_training.dataset.check import check_dataset, kind_of
 from toonface_training.dataset.coco_file import coco_text
 
@@ -28,6 +30,13 @@ RESULT_KEYS = [
 def picture(path: Path, size: tuple[int, int] = SIZE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (90, 120, 150)).save(path)
+
+
+def truncated_picture(path: Path) -> None:
+    """A picture whose head is sound, but whose end is missing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="JPEG")
+    path.write_bytes(path.read_bytes()[:-300])
 
 
 def coco(first: int, names: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -150,11 +159,16 @@ Change = Callable[[dict[str, list[dict[str, Any]]]], object]
         (lambda content: content["images"][1].update(file_name="a.png"), 3, "image a.png is there twice"),
         (lambda content: content["images"][1].update(width=41), 3, "image b.png is 40 x 30, not 41 x 30 pixels"),
         (lambda content: content["images"][1].pop("height"), 3, "an image needs whole numbers"),
+        (lambda content: content["images"][1].update(height=30.5), 3, "an image needs whole numbers"),
+        (lambda content: content["images"][1].update(file_name="b\0.png"), 3, "is not a picture that can be read"),
         (lambda content: content["annotations"][2].update(bbox=[35, 6, 10, 12]), 9, "reaches outside its image of 40"),
         (lambda content: content["annotations"][2].update(bbox=[-3, 6, 10, 12]), 9, "reaches outside its image of 40"),
         (lambda content: content["annotations"][2].update(bbox=[5, 6, 0, 12]), 9, "has no area"),
         (lambda content: content["annotations"][2].update(bbox=[5, 6, 10]), 9, "is not four numbers"),
         (lambda content: content["annotations"][2].update(bbox=["5", 6, 10, 12]), 9, "is not four numbers"),
+        (lambda content: content["annotations"][2].update(bbox=[5, float("nan"), 10, 12]), 9, "is not four numbers"),
+        (lambda content: content["annotations"][2].update(bbox=[5, 6, float("inf"), 12]), 9, "is not four numbers"),
+        (lambda content: content["annotations"][2].update(bbox=[5, 6, 10**400, 12]), 9, "is not four numbers"),
         (lambda content: content["annotations"][2].update(category_id=2), 9, "2 is unknown; there are 1 (face)"),
         (lambda content: content["annotations"][2].update(image_id=77), 9, "image_id 77 is not among the images"),
         (lambda content: content["annotations"][2].update(id=1), 9, "annotation id 1 is there twice"),
@@ -164,6 +178,8 @@ Change = Callable[[dict[str, list[dict[str, Any]]]], object]
         (lambda content: content["annotations"].append("mine"), 10, 'an entry of `annotations` is "mine"'),
         (lambda content: content["categories"].clear(), None, "has no category"),
         (lambda content: content.pop("annotations"), None, "has no list `annotations`"),
+        (lambda content: content["annotations"].clear(), None, "has no face to learn from"),
+        (lambda content: [each.update(iscrowd=1) for each in content["annotations"]], None, "has no face to learn"),
     ],
 )
 def test_what_is_wrong_with_a_coco_file_is_named_by_line(
@@ -192,6 +208,8 @@ def test_what_is_wrong_with_a_coco_file_is_named_by_line(
         ("", ":1", "is not JSON"),
         ('{"images": [], "annotations": [], "categories": []} x', ":1", "is not JSON: Extra data"),
         ('{"images": [] "annotations": []}', ":1", "is not JSON: Expecting ','"),
+        ('{"images": ' + "[" * 100_000, "", "cannot be read"),
+        ('{"info": ' + "9" * 5000, "", "cannot be read"),
     ],
 )
 def test_a_file_that_is_not_coco_is_named(detection: Path, text: str, place: str, message: str) -> None:
@@ -206,6 +224,13 @@ def test_coco_in_one_line_is_read_too(detection: Path) -> None:
     assert run(detection).exit_code == 0
 
 
+def test_sizes_may_be_written_as_paddlexs_conversion_does(detection: Path) -> None:
+    content = coco(1, ["a.png", "b.png", "sub/c.png"])
+    content["images"][0].update(width=40.0, height=30.0)
+    write_coco(detection, "train", content)
+    assert run(detection).exit_code == 0
+
+
 def test_a_missing_annotation_file_is_named(detection: Path) -> None:
     (detection / "annotations/instance_val.json").unlink()
     assert f"{detection / 'annotations/instance_val.json'}: is not there" in run(detection).output
@@ -216,6 +241,70 @@ def test_categories_of_both_files_must_be_the_same(detection: Path) -> None:
     content["categories"][0]["name"] = "head"
     write_coco(detection, "val", content)
     assert "its categories are {1: 'head'}, those of training {1: 'face'}" in run(detection).output
+
+
+def test_a_picture_that_is_in_both_files_is_warned_of(detection: Path) -> None:
+    write_coco(detection, "val", coco(9, ["d.png", "a.png"]))
+    result = run(detection)
+    assert result.exit_code == 0
+    path = detection / "annotations/instance_val.json"
+    assert f"warning: {path}:3: image a.png is in instance_train.json too" in result.stderr
+
+
+def test_categories_of_one_name_are_counted_together(detection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+
+    def histogram(counts: dict[str, dict[str, int]], output: Path) -> str:
+        counted.append(counts)
+        return ""
+
+    monkeypatch.setattr(check_detection, "histogram", histogram)
+    for split, first, names in (("train", 1, ["a.png", "b.png", "sub/c.png"]), ("val", 9, ["d.png"])):
+        content = coco(first, names)
+        content["categories"].append({"id": 2, "name": "face"})
+        write_coco(detection, split, content)
+    assert run(detection).exit_code == 0
+    assert counted == [{"train": {"face": 3}, "val": {"face": 1}}]
+
+
+def test_a_sample_that_cannot_be_decoded_is_named(detection: Path, feature: Path) -> None:
+    truncated_picture(detection / "images/b.png")
+    output = run(detection).output
+    assert f"instance_train.json:3: image {detection / 'images/b.png'} is not a picture that can be read" in output
+    truncated_picture(feature / "train/images/0/1.png")
+    truncated_picture(feature / "val/images/a.png")
+    output = run(feature).output
+    for file, line, name in (("train/label.txt", 2, "0/1.png"), ("val/pair_label.txt", 2, "a.png")):
+        damaged = (feature / file).parent / "images" / name
+        assert f"{feature / file}:{line}: picture {damaged} is not a picture that can be read" in output
+    assert not (feature.parent / "out/check_dataset").exists()
+
+
+def test_samples_of_any_suffix_are_written(detection: Path) -> None:
+    (detection / "images/b.png").rename(detection / "images/a.face")
+    write_coco(detection, "train", coco(1, ["a.png", "a.face", "sub/c.png"]))
+    result = run(detection)
+    assert result.exit_code == 0, result.output
+    samples = verdict(detection)["attributes"]["train_sample_paths"]
+    assert samples == [f"check_dataset/demo_img/{name}.png" for name in ("a", "a_2", "c")]
+    assert all((detection.parent / "out" / path).exists() for path in samples)
+
+
+def test_nothing_of_an_earlier_check_is_left_beside_a_new_verdict(detection: Path) -> None:
+    run(detection)
+    left = detection.parent / "out/check_dataset"
+    (left / "mine.txt").write_text("mine")
+    (detection / "images/d.png").unlink()
+    assert run(detection).exit_code == 1
+    assert [path.name for path in left.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(detection: Path) -> None:
+    file = detection / "file"
+    file.write_text("mine")
+    result = CliRunner().invoke(main, ["dataset", "check", str(detection), "--output", str(file / "out")])
+    assert result.exit_code == 1
+    assert f"cannot check {detection}: Not a directory: {file}" in result.output
 
 
 def test_a_damaged_picture_is_named(detection: Path) -> None:
@@ -281,6 +370,14 @@ def test_missing_and_empty_lists_are_named(feature: Path, file: str) -> None:
 def test_pairs_of_one_kind_only_measure_nothing(feature: Path) -> None:
     (feature / "val/pair_label.txt").write_text("images/a.png images/b.png 1\n")
     assert "needs pairs of one identity (1) and pairs of two (0)" in run(feature).output
+
+
+def test_pairs_that_are_there_twice_are_warned_of(feature: Path) -> None:
+    path = feature / "val/pair_label.txt"
+    path.write_text(path.read_text() + "images/b.png images/a.png 1\n")
+    result = run(feature)
+    assert result.exit_code == 0
+    assert f"warning: {path}:3: the pair images/b.png images/a.png is there already, on line 1" in result.stderr
 
 
 def test_many_problems_are_counted_and_all_kept(feature: Path) -> None:

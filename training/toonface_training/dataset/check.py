@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any, Literal
 from toonface_contract.errors import ConfigError
 from toonface_training.dataset import check_detection, check_feature
 from toonface_training.dataset.jobs import write_atomically
-from toonface_training.dataset.problems import INVALID_DATASET, Problem, named
+from toonface_training.dataset.problems import INVALID_DATASET, Problem, named, system_errors_refused
 
 RESULT = "check_dataset_result.json"
 
 Kind = Literal["detection", "feature"]
-_Check = Callable[[Path, Path, list[Problem]], tuple[dict[str, Any], dict[str, Any]]]
-_CHECKS: dict[Kind, tuple[_Check, str]] = {
+_Checker = Callable[[Path, Path, list[Problem], list[Problem]], tuple[dict[str, Any], dict[str, Any]]]
+_CHECKS: dict[Kind, tuple[_Checker, str]] = {
     "detection": (check_detection.check_detection, check_detection.DATASET_TYPE),
     "feature": (check_feature.check_feature, check_feature.DATASET_TYPE),
 }
@@ -30,11 +31,13 @@ class Verdict:
     Attributes:
         kind: of the data set.
         problems: what is wrong, in the order of the files; empty where all is well.
+        warnings: what can be trained on, but is hardly meant so.
         result: the content of `check_dataset_result.json`.
     """
 
     kind: Kind
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
     result: dict[str, Any]
 
 
@@ -67,12 +70,18 @@ def check_dataset(dataset_dir: Path, output: Path, kind: Kind | None = None) -> 
         kind: of the data set; None finds out.
 
     Raises:
-        ConfigError: the folder is no data set of either kind.
+        ConfigError: the folder is no data set of either kind, or `output` cannot be written to.
     """
-    kind = kind or kind_of(dataset_dir)
+    with system_errors_refused(f"cannot check {dataset_dir}"):
+        return _check(dataset_dir, output, kind or kind_of(dataset_dir))
+
+
+def _check(dataset_dir: Path, output: Path, kind: Kind) -> Verdict:
     check, dataset_type = _CHECKS[kind]
     problems: list[Problem] = []
-    attributes, analysis = check(dataset_dir, output, problems)
+    warnings: list[Problem] = []
+    _remove_samples(output / "check_dataset")
+    attributes, analysis = check(dataset_dir, output, problems, warnings)
     result: dict[str, Any]
     if problems:
         listed = [{"file": str(each.file), "line": each.line, "message": each.text} for each in problems]
@@ -96,7 +105,14 @@ def check_dataset(dataset_dir: Path, output: Path, kind: Kind | None = None) -> 
             "dataset_type": dataset_type,
         }
     write_atomically(output / RESULT, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
-    return Verdict(kind, tuple(problems), result)
+    return Verdict(kind, tuple(problems), tuple(warnings), result)
+
+
+def _remove_samples(folder: Path) -> None:
+    """What an earlier check left would look like this one's."""
+    if (folder / "demo_img").is_dir():
+        shutil.rmtree(folder / "demo_img")
+    (folder / "histogram.png").unlink(missing_ok=True)
 
 
 def _holds_any(folder: Path) -> bool:

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from toonface_training.dataset.pictures import SAMPLES, SamplePictures, upright_size
+from toonface_training.dataset.pictures import SAMPLES, SamplePictures, undecodable, upright_size
 from toonface_training.dataset.problems import Problem
 
 DATASET_TYPE = "ClsDataset"
 LABELS, PAIRS = "train/label.txt", "val/pair_label.txt"
 
 
-def check_feature(dataset_dir: Path, output: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, Any]]:
+def check_feature(
+    dataset_dir: Path, output: Path, problems: list[Problem], warnings: list[Problem]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """PaddleX's `attributes` and `analysis` (which is empty) of a feature set; what is wrong is added to `problems`.
 
     Args:
         dataset_dir: of `train/label.txt` and `val/pair_label.txt`.
         output: where sample pictures go; nothing is written where there are problems.
         problems: grows.
+        warnings: grows by what can be trained on all the same.
     """
     known: dict[Path, str | None] = {}
     faces = _check_labels(dataset_dir / LABELS, known, problems)
-    pairs = _check_pairs(dataset_dir / PAIRS, known, problems)
+    pairs = _check_pairs(dataset_dir / PAIRS, known, problems, warnings)
+    if problems:
+        return {}, {}
+    # Not the first lines, which would be of one identity.
+    draw = random.Random(123)  # noqa: S311
+    shown = draw.sample(faces, min(SAMPLES, len(faces)))
+    shown_pairs = draw.sample(pairs, min(SAMPLES, len(pairs)))
+    _check_samples(dataset_dir / LABELS, [(path, line) for path, _, line in shown], problems)
+    _check_samples(dataset_dir / PAIRS, shown_pairs, problems)
     if problems:
         return {}, {}
     samples = SamplePictures(output)
-    # Not the first lines, which would be of one identity.
-    draw = random.Random(123)  # noqa: S311
     attributes: dict[str, Any] = {
         "train_label_file": _seen_from(output, dataset_dir / LABELS),
-        "train_num_classes": max(label for _, label in faces) + 1,
+        "train_num_classes": max(label for _, label, _ in faces) + 1,
         "train_samples": len(faces),
-        "train_sample_paths": [
-            samples.add(path, label=str(label)) for path, label in draw.sample(faces, min(SAMPLES, len(faces)))
-        ],
+        "train_sample_paths": [samples.add(path, label=str(label)) for path, label, _ in shown],
         "val_label_file": _seen_from(output, dataset_dir / PAIRS),
         "val_num_classes": 2,
         "val_samples": len(pairs),
-        "val_sample_paths": [samples.add(path) for path in draw.sample(pairs, min(SAMPLES, len(pairs)))],
+        "val_sample_paths": [samples.add(path) for path, _ in shown_pairs],
     }
     return attributes, {}
 
@@ -52,8 +59,8 @@ def read_labels(path: Path, problems: list[Problem]) -> list[tuple[str, int]]:
     return [(name, label) for name, label, _ in _labels(path, known, problems)]
 
 
-def _check_labels(path: Path, known: dict[Path, str | None], problems: list[Problem]) -> list[tuple[Path, int]]:
-    """The pictures and ids of `label.txt`, whose ids have no gaps."""
+def _check_labels(path: Path, known: dict[Path, str | None], problems: list[Problem]) -> list[tuple[Path, int, int]]:
+    """The pictures, ids and lines of `label.txt`, whose ids have no gaps."""
     faces = _labels(path, known, problems)
     first_of_label: dict[int, int] = {}
     for _, label, line in faces:
@@ -65,7 +72,7 @@ def _check_labels(path: Path, known: dict[Path, str | None], problems: list[Prob
             text = f"ids count from 0 without gaps; {missing} is missing before {label}"
             problems.append(Problem(path, first_of_label[label], text))
         expected = label + 1
-    return [(path.parent / name, label) for name, label, _ in faces]
+    return [(path.parent / name, label, line) for name, label, line in faces]
 
 
 def _labels(path: Path, known: dict[Path, str | None], problems: list[Problem]) -> list[tuple[str, int, int]]:
@@ -84,10 +91,13 @@ def _labels(path: Path, known: dict[Path, str | None], problems: list[Problem]) 
     return faces
 
 
-def _check_pairs(path: Path, known: dict[Path, str | None], problems: list[Problem]) -> list[Path]:
-    """The left pictures of `pair_label.txt`."""
-    lefts: list[Path] = []
+def _check_pairs(
+    path: Path, known: dict[Path, str | None], problems: list[Problem], warnings: list[Problem]
+) -> list[tuple[Path, int]]:
+    """The left pictures of `pair_label.txt`, and their lines."""
+    lefts: list[tuple[Path, int]] = []
     seen: set[str] = set()
+    first_lines: dict[tuple[str, ...], int] = {}
     for line, (left, right, same) in _lines(path, 3, "left right 0|1", problems):
         for name in (left, right):
             _check_picture(path, line, name, known, problems)
@@ -96,7 +106,10 @@ def _check_pairs(path: Path, known: dict[Path, str | None], problems: list[Probl
         if same not in ("0", "1"):
             problems.append(Problem(path, line, f"`{same}` is neither 1 (one identity) nor 0 (two)"))
         seen.add(same)
-        lefts.append(path.parent / left)
+        first = first_lines.setdefault(tuple(sorted((left, right))), line)
+        if first != line:
+            warnings.append(Problem(path, line, f"the pair {left} {right} is there already, on line {first}"))
+        lefts.append((path.parent / left, line))
     if lefts and not {"0", "1"} <= seen:
         problems.append(Problem(path, None, "needs pairs of one identity (1) and pairs of two (0)"))
     return lefts
@@ -127,6 +140,13 @@ def _check_picture(path: Path, line: int, name: str, known: dict[Path, str | Non
         known[picture] = size if isinstance(size, str) else None
     if known[picture] is not None:
         problems.append(Problem(path, line, f"picture {picture} {known[picture]}"))
+
+
+def _check_samples(path: Path, pictures: Sequence[tuple[Path, int]], problems: list[Problem]) -> None:
+    for picture, line in pictures:
+        reason = undecodable(picture)
+        if reason:
+            problems.append(Problem(path, line, f"picture {picture} {reason}"))
 
 
 def _seen_from(output: Path, path: Path) -> str:

@@ -136,6 +136,8 @@ def check(dataset_dir: Path, kind: Kind | None, output: Path, as_json: bool) -> 
     Feature:   train/label.txt (`path id` a line), val/pair_label.txt (`left right 0|1` a line)
     """
     verdict = check_dataset(dataset_dir, output, kind)
+    if verdict.warnings:
+        click.echo(f"warning: {named(verdict.warnings, chr(10) + 'warning: ')}", err=True)
     if as_json:
         click.echo(json.dumps(verdict.result, ensure_ascii=False, indent=2))
     elif verdict.problems:

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from toonface_training.dataset.problems import Problem
 
@@ -48,6 +48,9 @@ def read_coco(path: Path, problems: list[Problem]) -> CocoFile | None:
     except json.JSONDecodeError as error:
         problems.append(Problem(path, error.lineno, f"is not JSON: {error.msg}"))
         return None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        problems.append(Problem(path, None, f"cannot be read: {error}"))
+        return None
     found = len(problems)
     for name in LISTS:
         if not isinstance(content.get(name), list):
@@ -57,6 +60,27 @@ def read_coco(path: Path, problems: list[Problem]) -> CocoFile | None:
             if not isinstance(entry, dict):
                 problems.append(Problem(path, line, f"an entry of `{name}` is {json.dumps(entry)}, not an object"))
     return CocoFile(path, content, lines) if len(problems) == found else None
+
+
+def category_names(file: CocoFile, problems: list[Problem]) -> dict[int, str]:
+    """Names of the categories by id; what is wrong with them is added to `problems`."""
+    names: dict[int, str] = {}
+    for category, line in file.entries("categories"):
+        number, name = category.get("id"), category.get("name")
+        if not is_whole(number) or not isinstance(name, str) or not name:
+            problems.append(Problem(file.path, line, "a category needs a whole number `id` and a `name`"))
+        elif number in names:
+            problems.append(Problem(file.path, line, f"category id {number} is there twice"))
+        else:
+            names[number] = name
+    if not file.content["categories"]:
+        problems.append(Problem(file.path, None, "has no category; name what is in the boxes, such as `face`"))
+    return names
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value of JSON is a whole number, and written as one."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def coco_text(content: dict[str, Any]) -> str:

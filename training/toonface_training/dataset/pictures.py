@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps
 
 SAMPLES = 10
 _EXIF_ORIENTATION = 0x0112
 _COLOUR = (255, 0, 0)
 # Orientations that exchange width and height (EXIF 2.32, 4.6.4).
 _LYING = (5, 6, 7, 8)
+# What Pillow raises on damaged pictures, and on names that no file can have.
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+# Samples keep their names; those that are called otherwise become PNGs.
+_WRITABLE = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def upright_size(path: Path) -> tuple[int, int] | str:
@@ -25,9 +30,18 @@ def upright_size(path: Path) -> tuple[int, int] | str:
             lying = picture.getexif().get(_EXIF_ORIENTATION) in _LYING
     except FileNotFoundError:
         return "is not there"
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"is not a picture that can be read: {' '.join(str(error).split())}"
+    except _UNREADABLE as error:
+        return _reason(error)
     return (height, width) if lying else (width, height)
+
+
+def undecodable(path: Path) -> str | None:
+    """Why a picture, whose head may be sound, cannot be decoded to its end; None where it can be."""
+    try:
+        _decoded(path)
+    except _UNREADABLE as error:
+        return _reason(error)
+    return None
 
 
 class SamplePictures:
@@ -46,13 +60,13 @@ class SamplePictures:
             boxes: x, y, width, height in pixels.
             label: written into the corner.
         """
-        name, number = path.name, 1
+        suffix = path.suffix if path.suffix.lower() in _WRITABLE else ".png"
+        name, number = path.stem + suffix, 1
         while name in self._taken:
             number += 1
-            name = f"{path.stem}_{number}{path.suffix}"
+            name = f"{path.stem}_{number}{suffix}"
         self._taken.add(name)
-        with Image.open(path) as stored:
-            picture = ImageOps.exif_transpose(stored).convert("RGB")
+        picture = _decoded(path)
         drawing = ImageDraw.Draw(picture)
         for x, y, width, height in boxes:
             drawing.rectangle((x, y, x + width, y + height), outline=_COLOUR, width=max(max(picture.size) // 200, 1))
@@ -94,3 +108,13 @@ def histogram(counts: Mapping[str, Mapping[str, int]], output: Path) -> str:
     (output / below).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output / below)
     return below.as_posix()
+
+
+def _decoded(path: Path) -> Image.Image:
+    """A picture as it is seen, in RGB."""
+    with Image.open(path) as stored:
+        return ImageOps.exif_transpose(stored).convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    return f"is not a picture that can be read: {' '.join(str(error).split())}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,3 +45,17 @@ def refuse_if_any(problems: Sequence[Problem]) -> None:
     """Raises a `ConfigError` with the code `invalid_dataset` that names the problems, if there are any."""
     if problems:
         raise ConfigError(named(problems, "; "), code=INVALID_DATASET)
+
+
+@contextmanager
+def system_errors_refused(what: str) -> Iterator[None]:
+    """Makes a `ConfigError` of what the operating system refuses: a read-only folder, a full disk.
+
+    Args:
+        what: could not be done, such as `cannot divide my_faces`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+        raise ConfigError(f"{what}: {reason}") from error
