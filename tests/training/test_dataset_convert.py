@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def dataset(folder: Path, suffix: str, count: int = 5) -> Path:
     return folder
 
 
-def run(folder: Path, source: str) -> Result:
-    return CliRunner().invoke(main, ["dataset", "convert", str(folder), "--from", source])
+def run(folder: Path, source: str, *options: str) -> Result:
+    return CliRunner().invoke(main, ["dataset", "convert", str(folder), "--from", source, *options])
 
 
 def read(folder: Path, split: str) -> dict[str, Any]:
@@ -92,6 +93,24 @@ def test_an_empty_validation_list_is_for_splitting_later(tmp_path: Path) -> None
     assert check_dataset(folder, tmp_path / "out").problems == ()
 
 
+def test_the_counts_can_be_printed_as_json(tmp_path: Path) -> None:
+    result = run(dataset(tmp_path / "set", "json"), "LabelMe", "--json")
+    assert json.loads(result.stdout) == {"train": 3, "val": 2}
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set", "xml", count=10)
+    (folder / "val_anno_list.txt").unlink()
+    (folder / "train_anno_list.txt").write_text("".join(f"annotations/{number}.xml\n" for number in range(10)))
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    (folder / f"val_anno_list.txt.{os.getpid()}.tmp").symlink_to("/dev/full")
+    result = run(folder, "VOC")
+    assert result.exit_code == 1
+    assert f"cannot convert {folder}: " in result.output
+    assert "No space left on device" in result.output
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
 def test_older_annotations_are_kept(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "set", "json")
     (folder / "annotations/instance_train.json").write_text("mine")
@@ -105,6 +124,20 @@ def test_older_annotations_are_kept(tmp_path: Path) -> None:
         (labelme("0.png", shape(kind="polygon")), "0.json: shapes 1 shape_type: Input should be 'rectangle'"),
         (labelme("0.png", shape(), shape(points=[[1, 2]])), "0.json: shapes 2 points 2: Field required"),
         (labelme("0.png", shape(label="")), "0.json: shapes 1 label"),
+        (
+            labelme("0.png", shape(), shape(points=[[1, 2], [1, 9]])),
+            "0.json: shapes 2: bbox [1.0, 2.0, 0.0, 7.0] has no",
+        ),
+        (
+            labelme("0.png", shape(points=[[1, 2], [99, 9]])),
+            "0.json: shapes 1: bbox [1.0, 2.0, 98.0, 7.0] reaches outs",
+        ),
+        (
+            labelme("0.png", shape(points=[[1, 2], [3, float("nan")]])),
+            "0.json: shapes 1: its corners (1.0, 2.0, 3.0, nan)",
+        ),
+        ("[]", "0.json: Input should be a valid dictionary"),
+        ("[" * 100_000, "0.json: cannot be read"),
         (labelme("gone.png").replace("gone", "x"), ""),
         ('{"shapes": []}', "0.json: imagePath: Field required"),
         ('{\n"shapes": [,]}', "0.json:2: is not JSON"),
@@ -128,7 +161,21 @@ def test_wrong_labelme_files_are_named(tmp_path: Path, text: str, message: str) 
         ("</annotation>", "", "0.xml:6: is not XML"),
         ("<xmin>4</xmin>", "", "0.xml: object 1: its bndbox has xmin, ymin, xmax, ymax"),
         ("<xmin>4</xmin>", "<xmin>four</xmin>", "0.xml: object 1: its bndbox has xmin, ymin, xmax, ymax"),
-        ("<name>face</name>", "<name> </name>", "0.xml: object 1 has no name"),
+        ("<name>face</name>", "<name> </name>", "0.xml: object 1: it has no name"),
+        ("<xmin>4</xmin>", "<xmin>14.5</xmin>", "0.xml: object 1: bbox [14.5, 5.0, 0.0, 15.0] has no area"),
+        ("<object><name>face", "<object/><object><name>", "0.xml: object 2: it has no name"),
+        ("<ymin>20</ymin>", "<ymin>200</ymin>", "0.xml: object 1: bbox [4.0, 5.0, 10.5, 195.0] reaches outside"),
+        (
+            "<ymin>20</ymin>",
+            "<ymin>nan</ymin>",
+            "0.xml: object 1: its corners (4.0, nan, 14.5, 5.0) are not four numbers",
+        ),
+        ("<annotation>", '<?xml version="1.0" encoding="gb2312"?><annotation>', "0.xml: cannot be read: multi-byte"),
+        (
+            "<annotation>",
+            '<?xml version="1.0" encoding="runes"?><annotation>',
+            "0.xml: cannot be read: unknown encoding",
+        ),
         ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "0.xml: cannot be read"),
     ],
 )
@@ -157,8 +204,19 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_annotated_twice_is_refused(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "set", "json")
-    (folder / "val_anno_list.txt").write_text("annotations/0.json\n")
-    assert "val_anno_list.txt: picture 0.png is annotated twice" in run(folder, "LabelMe").output
+    (folder / "val_anno_list.txt").write_text("\nannotations/0.json\n")
+    message = "val_anno_list.txt:2: picture 0.png is annotated already, in train_anno_list.txt on line 1"
+    assert message in run(folder, "LabelMe").output
+
+
+def test_lines_are_named_as_they_stand_whichever_part_they_are_for(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set", "xml")
+    (folder / "val_anno_list.txt").unlink()
+    names = [f"annotations/{number}.xml" for number in range(5)]
+    (folder / "train_anno_list.txt").write_text("\n".join([*names[:2], "", *(f"{name}.gone" for name in names[2:])]))
+    output = run(folder, "VOC").output
+    for number, name in enumerate(names[2:], start=4):
+        assert f"{folder / 'train_anno_list.txt'}:{number}: `{name}.gone` does not end with" in output
 
 
 def test_too_few_to_divide(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def read(folder: Path, split: str) -> dict[str, Any]:
     return json.loads((folder / f"annotations/instance_{split}.json").read_text())
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*.*"))
+
+
 def test_images_of_both_files_are_divided_with_their_faces(detection: Path, tmp_path: Path) -> None:
     before = {split: (detection / f"annotations/instance_{split}.json").read_text() for split in NAMES}
     result = CliRunner().invoke(main, ["dataset", "split", str(detection), "--train", "70", "--val", "30"])
@@ -101,6 +106,7 @@ def test_identities_are_divided_and_numbered_anew(feature: Path, tmp_path: Path)
     trained = {Path(path).stem[0] for path, _ in labels}
     pairs = [line.split(" ") for line in (feature / "val/pair_label.txt").read_text().splitlines()]
     assert Counter(same for *_, same in pairs) == {"0": 12, "1": 12}
+    assert len({frozenset((left, right)) for left, right, _ in pairs}) == 24
     for left, right, same in pairs:
         people = {Path(left).stem[0], Path(right).stem[0]}
         assert people.isdisjoint(trained)
@@ -134,7 +140,7 @@ def test_unsound_annotation_files_are_refused_and_not_touched(detection: Path) -
     with pytest.raises(ConfigError, match=r"instance_val.json:6: image_id 5 is not among the images"):
         split_dataset(detection, 80, 20)
     path.write_text(text.replace('"face"', '"head"').replace('"image_id": 5', '"image_id": 0'))
-    with pytest.raises(ConfigError, match="its categories are not those of instance_train.json"):
+    with pytest.raises(ConfigError, match="its categories are {1: 'head'}, those of instance_train.json {1: 'face'}"):
         split_dataset(detection, 80, 20)
     assert not list((detection / "annotations").glob("*.bak"))
 
@@ -144,3 +150,63 @@ def test_a_folder_without_annotations_is_refused(detection: Path) -> None:
         (detection / f"annotations/instance_{split}.json").unlink()
     with pytest.raises(ConfigError, match="instance_train.json: is not there"):
         split_dataset(detection, 80, 20)
+
+
+def test_categories_are_the_same_if_their_ids_and_names_are(detection: Path) -> None:
+    face, hand = {"id": 1, "name": "face"}, {"id": 2, "name": "hand"}
+    for split, categories in (("train", [face, hand]), ("val", [hand, face | {"supercategory": "body"}])):
+        content = read(detection, split) | {"categories": categories}
+        (detection / f"annotations/instance_{split}.json").write_text(coco_text(content))
+    assert split_dataset(detection, 80, 20).train == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": [1]}, r"instance_val.json:3: an image needs a whole number `id` and a `file_name`"),
+        ({"id": None}, r"instance_val.json:3: an image needs a whole number `id`"),
+        ({"file_name": "3.png"}, r"instance_val.json:3: image 3.png is there already, in instance_train.json"),
+    ],
+)
+def test_images_without_a_name_or_number_of_their_own_are_named(
+    detection: Path, change: dict[str, Any], message: str
+) -> None:
+    content = read(detection, "val")
+    content["images"][1].update(change)
+    (detection / "annotations/instance_val.json").write_text(coco_text(content))
+    with pytest.raises(ConfigError, match=message):
+        split_dataset(detection, 80, 20)
+
+
+@pytest.mark.parametrize("blocked", ["annotations/instance_train.json", "annotations/instance_val.json"])
+def test_a_full_disk_changes_nothing(detection: Path, blocked: str) -> None:
+    before, texts = names(detection), {split: read(detection, split) for split in NAMES}
+    (detection / f"{blocked}.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(ConfigError, match=f"cannot divide {detection}: .*No space left on device"):
+        split_dataset(detection, 80, 20)
+    assert names(detection) == before
+    assert {split: read(detection, split) for split in NAMES} == texts
+
+
+def test_what_cannot_be_kept_is_not_replaced(detection: Path) -> None:
+    before, texts = names(detection), {split: read(detection, split) for split in NAMES}
+    (detection / "annotations/instance_val.json.bak").symlink_to("/dev/full/gone")
+    with pytest.raises(ConfigError, match=f"cannot divide {detection}: "):
+        split_dataset(detection, 80, 20)
+    assert names(detection) == before
+    assert {split: read(detection, split) for split in NAMES} == texts
+
+
+def test_identities_that_an_earlier_division_took_out_are_not_lost(feature: Path) -> None:
+    split_dataset(feature, 80, 20)
+    labels, kept = feature / "train/label.txt", feature / "train/label.txt.bak"
+    with pytest.raises(ConfigError, match=rf"took 8 pictures out of {labels}; move {kept} back to its place"):
+        split_dataset(feature, 50, 50)
+    kept.rename(labels)
+    assert split_dataset(feature, 50, 50).train == 5
+
+
+def test_the_result_can_be_printed_as_json(detection: Path) -> None:
+    result = CliRunner().invoke(main, ["dataset", "split", str(detection), "--train", "80", "--val", "20", "--json"])
+    kept = [str(detection / f"annotations/instance_{split}.json.bak") for split in NAMES]
+    assert json.loads(result.stdout) == {"train": 8, "val": 2, "kept": kept}

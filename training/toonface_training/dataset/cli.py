@@ -32,6 +32,9 @@ def _size(name: str, text: str, least: int = 1) -> Callable[[_Function], _Functi
     return click.option(option, type=click.IntRange(min=least), default=_SIZES[name], show_default=True, help=text)
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
 @click.group()
 def dataset() -> None:
     """Make, check, convert and split data sets, in the layouts of PaddleX.
@@ -124,7 +127,7 @@ _KIND = click.option(
     show_default=True,
     help="Where the verdict and the sample pictures go.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@_JSON
 def check(dataset_dir: Path, kind: Kind | None, output: Path, as_json: bool) -> None:
     """Say whether DATASET_DIR can be trained on; if not, what is wrong, by file and line.
 
@@ -156,7 +159,8 @@ def check(dataset_dir: Path, kind: Kind | None, output: Path, as_json: bool) -> 
 @_DATASET_DIR
 @click.option("--from", "source", type=click.Choice(list(SOURCES)), required=True, help="The tool that annotated it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the lot, where there is no validation list.")
-def convert(dataset_dir: Path, source: SourceType, seed: int) -> None:
+@_JSON
+def convert(dataset_dir: Path, source: SourceType, seed: int, as_json: bool) -> None:
     """Turn annotations of LabelMe or VOC into COCO, in DATASET_DIR itself.
 
     \b
@@ -167,7 +171,10 @@ def convert(dataset_dir: Path, source: SourceType, seed: int) -> None:
     Files that are replaced are kept as .bak. LabelMe's shapes must be rectangles.
     """
     counts = convert_dataset(dataset_dir, source, seed=seed)
-    click.echo(f"converted: {counts['train']} images to train on, {counts['val']} to validate with")
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        click.echo(f"converted: {counts['train']} images to train on, {counts['val']} to validate with")
 
 
 @dataset.command()
@@ -176,12 +183,17 @@ def convert(dataset_dir: Path, source: SourceType, seed: int) -> None:
 @click.option("--train", type=int, required=True, help="Percent to train on.")
 @click.option("--val", type=int, required=True, help="Percent to validate with; the two sum to 100.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the lot.")
-def split(dataset_dir: Path, kind: Kind | None, train: int, val: int, seed: int) -> None:
+@_JSON
+def split(dataset_dir: Path, kind: Kind | None, train: int, val: int, seed: int, as_json: bool) -> None:
     """Divide DATASET_DIR anew by lot; the old annotation files are kept as .bak.
 
     A detection set is divided by images. A feature set is divided by identities: those to train on are numbered anew in
     train/label.txt, and pairs of the others become val/pair_label.txt. No picture is moved.
     """
     done = split_dataset(dataset_dir, train, val, kind=kind, seed=seed)
-    kept = ", ".join(path.name for path in done.kept)
-    click.echo(f"split: {done.train} to train on, {done.val} to validate with; kept {kept}")
+    if as_json:
+        result = {"train": done.train, "val": done.val, "kept": [str(path) for path in done.kept]}
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        kept = ", ".join(path.name for path in done.kept)
+        click.echo(f"split: {done.train} to train on, {done.val} to validate with; kept {kept}")

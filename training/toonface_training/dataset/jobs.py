@@ -8,12 +8,15 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+
+from toonface_contract.errors import ConfigError
 
 
 class Job(Protocol):
@@ -38,6 +41,10 @@ def run_jobs(
         records: folder of one file for each job that is done.
         processes: how many; with 1, all runs in this one.
         done: called after each job.
+
+    Raises:
+        ConfigError: one of the processes was ended from outside.
+        OSError: something cannot be written.
     """
     records.mkdir(parents=True, exist_ok=True)
     work = partial(_run_or_recall, folder=folder, records=records)
@@ -50,17 +57,37 @@ def run_jobs(
             results: Iterator[Any] = pool.map(work, jobs)
         else:
             results = map(work, jobs)
-        for record in results:
-            done()
-            yield record
+        try:
+            for record in results:
+                done()
+                yield record
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                f"one of the {processes} processes that write {folder} was ended, perhaps for want of memory; repeat "
+                "the command, with fewer --processes, to go on where it stopped"
+            ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file that is there as a whole or not at all."""
+    write_beside(path, text).replace(path)
+
+
+def write_beside(path: Path, text: str) -> Path:
+    """Write a text file under a passing name in the folder of `path`; of one that cannot be written, nothing is left.
+
+    Returns:
+        The file, which a rename puts in its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
 
 
 def _run_or_recall(job: Job, *, folder: Path, records: Path) -> Any:

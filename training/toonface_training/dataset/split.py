@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +14,14 @@ from toonface_training.dataset.backup import replace_keeping
 from toonface_training.dataset.check import Kind, kind_of
 from toonface_training.dataset.check_detection import SPLITS, annotation_file
 from toonface_training.dataset.check_feature import LABELS, PAIRS, read_labels
-from toonface_training.dataset.coco_file import CocoFile, coco_text, read_coco
-from toonface_training.dataset.problems import INVALID_DATASET, Problem, refuse_if_any
+from toonface_training.dataset.coco_file import CocoFile, category_names, coco_text, is_whole, read_coco
+from toonface_training.dataset.pairs import possible_pairs
+from toonface_training.dataset.problems import INVALID_DATASET, Problem, refuse_if_any, system_errors_refused
 
 # As in PaddleX's example of cartoon faces.
 _MOST_PAIRS = 8000
+# How pairs name the pictures of `train/`.
+_FROM_PAIRS = "../train/"
 
 _Item = TypeVar("_Item")
 
@@ -54,16 +58,19 @@ def split_dataset(
         seed: of the lot.
 
     Raises:
-        ConfigError: the percentages do not sum to 100, or the annotation files are not sound, or a part would be empty.
+        ConfigError: the percentages do not sum to 100, or the annotation files are not sound or cannot be written, or
+            a part would be empty, or an earlier division took identities out of `train/label.txt`. Nothing is changed
+            then.
     """
     if train_percent + val_percent != 100 or min(train_percent, val_percent) < 1:
         raise ConfigError(
             f"train_percent {train_percent} and val_percent {val_percent}: both must be 1 or more, and sum to 100"
         )
     lots = random.Random(seed)  # noqa: S311
-    if (kind or kind_of(dataset_dir)) == "detection":
-        return _split_detection(dataset_dir, train_percent, lots)
-    return _split_feature(dataset_dir, train_percent, lots)
+    with system_errors_refused(f"cannot divide {dataset_dir}"):
+        if (kind or kind_of(dataset_dir)) == "detection":
+            return _split_detection(dataset_dir, train_percent, lots)
+        return _split_feature(dataset_dir, train_percent, lots)
 
 
 def _split_detection(dataset_dir: Path, train_percent: int, lots: random.Random) -> Split:
@@ -74,14 +81,15 @@ def _split_detection(dataset_dir: Path, train_percent: int, lots: random.Random)
         problems.append(Problem(paths["train"], None, "is not there"))
     refuse_if_any(problems)
     sound = [file for file in files if file]
-    categories = sound[0].content["categories"]
-    for file in sound[1:]:
-        if file.content["categories"] != categories:
-            problems.append(Problem(file.path, None, f"its categories are not those of {sound[0].path.name}"))
-    scenes = [scene for file in sound for scene in _scenes(file, problems)]
+    categories, names = sound[0].content["categories"], [category_names(file, problems) for file in sound]
+    if names[0] != names[-1]:
+        text = f"its categories are {names[-1]}, those of {sound[0].path.name} {names[0]}"
+        problems.append(Problem(sound[-1].path, None, text))
+    pictures: dict[str, Path] = {}
+    scenes = [scene for file in sound for scene in _scenes(file, pictures, problems)]
     refuse_if_any(problems)
     train, val = _divide(scenes, train_percent, lots, "images")
-    kept = []
+    texts: dict[Path, str] = {}
     first_image = first_annotation = 1
     for split, part in (("train", train), ("val", val)):
         content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": categories}
@@ -91,23 +99,32 @@ def _split_detection(dataset_dir: Path, train_percent: int, lots: random.Random)
                 content["annotations"].append(annotation | {"id": first_annotation, "image_id": number})
                 first_annotation += 1
         first_image += len(part)
-        kept.append(replace_keeping(paths[split], coco_text(content)))
-    return Split(len(train), len(val), tuple(path for path in kept if path))
+        texts[paths[split]] = coco_text(content)
+    return Split(len(train), len(val), tuple(replace_keeping(texts)))
 
 
-def _scenes(file: CocoFile, problems: list[Problem]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Each image of a file with its annotations."""
-    by_id: dict[Any, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
+def _scenes(
+    file: CocoFile, pictures: dict[str, Path], problems: list[Problem]
+) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Each image of a file with its annotations; `pictures` grows by their names, and says which file has them."""
+    by_id: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
     for image, line in file.entries("images"):
-        if image.get("id") in by_id:
-            problems.append(Problem(file.path, line, f"image id {image.get('id')} is there twice"))
-        by_id[image.get("id")] = (image, [])
+        number, name = image.get("id"), image.get("file_name")
+        if not is_whole(number) or not isinstance(name, str):
+            problems.append(Problem(file.path, line, "an image needs a whole number `id` and a `file_name`"))
+            continue
+        if number in by_id:
+            problems.append(Problem(file.path, line, f"image id {number} is there twice"))
+        if name in pictures:
+            problems.append(Problem(file.path, line, f"image {name} is there already, in {pictures[name].name}"))
+        by_id[number] = (image, [])
+        pictures[name] = file.path
     for annotation, line in file.entries("annotations"):
-        if annotation.get("image_id") in by_id:
-            by_id[annotation["image_id"]][1].append(annotation)
+        image_id = annotation.get("image_id")
+        if is_whole(image_id) and image_id in by_id:
+            by_id[image_id][1].append(annotation)
         else:
-            text = f"image_id {annotation.get('image_id')} is not among the images"
-            problems.append(Problem(file.path, line, text))
+            problems.append(Problem(file.path, line, f"image_id {image_id} is not among the images"))
     return list(by_id.values())
 
 
@@ -115,32 +132,57 @@ def _split_feature(dataset_dir: Path, train_percent: int, lots: random.Random) -
     problems: list[Problem] = []
     faces = read_labels(dataset_dir / LABELS, problems)
     refuse_if_any(problems)
+    _refuse_lost(dataset_dir, {name for name, _ in faces})
     by_label: dict[int, list[str]] = {}
     for name, label in faces:
         by_label.setdefault(label, []).append(name)
     train, val = _divide(list(by_label.values()), train_percent, lots, "identities")
-    pairs = _pairs([[f"../train/{name}" for name in names] for names in val], lots)
+    pairs = _pairs([[f"{_FROM_PAIRS}{name}" for name in names] for names in val], lots)
     labels = "".join(f"{name} {label}\n" for label, names in enumerate(train) for name in names)
-    kept = (replace_keeping(dataset_dir / LABELS, labels), replace_keeping(dataset_dir / PAIRS, pairs))
-    return Split(len(train), len(val), tuple(path for path in kept if path))
+    kept = replace_keeping({dataset_dir / LABELS: labels, dataset_dir / PAIRS: pairs})
+    return Split(len(train), len(val), tuple(kept))
+
+
+def _refuse_lost(dataset_dir: Path, listed: set[str]) -> None:
+    """Pairs of an earlier division name pictures that are in no part of a new one: only the list before it has them."""
+    labels, pairs = dataset_dir / LABELS, dataset_dir / PAIRS
+    if not pairs.exists():
+        return
+    fields = pairs.read_text(encoding="utf-8", errors="replace").split()
+    lost = {field.removeprefix(_FROM_PAIRS) for field in fields if field.startswith(_FROM_PAIRS)} - listed
+    for kept in sorted(labels.parent.glob(f"{labels.name}.bak*")) if lost else ():
+        lines = kept.read_text(encoding="utf-8", errors="replace").splitlines()
+        if lost & {line.rpartition(" ")[0] for line in lines}:
+            raise ConfigError(
+                f"an earlier division took {len(lost)} pictures out of {labels}; move {kept} back to its place, "
+                "so that all are divided anew",
+                code=INVALID_DATASET,
+            )
 
 
 def _pairs(identities: list[list[str]], lots: random.Random) -> str:
-    """Pairs of one identity, up to four thousand, and as many pairs of two."""
-    several = [names for names in identities if len(names) > 1]
+    """Pairs of one identity, up to four thousand, and as many pairs of two; none is there twice."""
+    several = [number for number, names in enumerate(identities) if len(names) > 1]
     if not several or len(identities) < 2:
         raise ConfigError(
             "the part to validate with needs two identities, and two pictures of one of them; make it larger",
             code=INVALID_DATASET,
         )
-    possible = sum(len(names) * (len(names) - 1) // 2 for names in several)
-    lines = []
-    for _ in range(min(possible, _MOST_PAIRS // 2)):
-        left, right = lots.sample(lots.choice(several), 2)
-        lines.append(f"{left} {right} 1\n")
-        one, other = lots.sample(identities, 2)
-        lines.append(f"{lots.choice(one)} {lots.choice(other)} 0\n")
-    return "".join(lines)
+    most = min(*possible_pairs([len(names) for names in identities]), _MOST_PAIRS // 2)
+    left = {number: comb(len(identities[number]), 2) for number in several}
+    lines: dict[frozenset[str], str] = {}
+    while len(lines) < 2 * most:
+        same = len(lines) % 2 == 0
+        who = lots.choice(several) if same else None
+        one, other = map(lots.choice, lots.sample(identities, 2)) if who is None else lots.sample(identities[who], 2)
+        if frozenset((one, other)) in lines:
+            continue
+        lines[frozenset((one, other))] = f"{one} {other} {int(same)}\n"
+        if who is not None:
+            left[who] -= 1
+            if not left[who]:
+                several.remove(who)
+    return "".join(lines.values())
 
 
 def _divide(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from toonface_training.dataset.check_detection import SPLITS, annotation_file
 from toonface_training.dataset.coco_file import coco_text
 from toonface_training.dataset.convert import labelme, voc
 from toonface_training.dataset.convert.annotated import Annotated
-from toonface_training.dataset.problems import INVALID_DATASET, Problem, refuse_if_any
+from toonface_training.dataset.problems import INVALID_DATASET, Problem, refuse_if_any, system_errors_refused
 
 SourceType = Literal["LabelMe", "VOC"]
 _Reader = Callable[[Path, Path, list[Problem]], Annotated | None]
@@ -24,6 +25,15 @@ SOURCES: dict[SourceType, tuple[_Reader, str]] = {
 
 # Where there is no list for validation, as in PaddleX.
 _TRAIN_PART = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a list, and where it stands, whichever list it will be in."""
+
+    file: Path
+    number: int
+    text: str
 
 
 def convert_dataset(dataset_dir: Path, source_type: SourceType, *, seed: int = 0) -> dict[str, int]:
@@ -42,10 +52,16 @@ def convert_dataset(dataset_dir: Path, source_type: SourceType, *, seed: int = 0
         How many images each of the two has.
 
     Raises:
-        ConfigError: an annotation file, a picture or a list is missing or wrong; nothing is changed then.
+        ConfigError: an annotation file, a picture or a list is missing or wrong, or something cannot be written;
+            nothing is changed then.
     """
     if source_type not in SOURCES:
         raise ConfigError(f"src_dataset_type {source_type} is unknown; there are {', '.join(SOURCES)}")
+    with system_errors_refused(f"cannot convert {dataset_dir}"):
+        return _convert(dataset_dir, source_type, random.Random(seed))  # noqa: S311
+
+
+def _convert(dataset_dir: Path, source_type: SourceType, lots: random.Random) -> dict[str, int]:
     read, suffix = SOURCES[source_type]
     problems: list[Problem] = []
     lists = {split: dataset_dir / f"{split}_anno_list.txt" for split in SPLITS}
@@ -53,39 +69,42 @@ def convert_dataset(dataset_dir: Path, source_type: SourceType, *, seed: int = 0
     refuse_if_any(problems)
     divided = "val" not in lines
     if divided:
-        lines = _divided(lines["train"], lists["train"], random.Random(seed))  # noqa: S311
-    pictures: dict[str, list[Annotated]] = {}
-    for split, entries in lines.items():
-        found = []
-        for number, entry in enumerate(entries, start=1):
-            path = dataset_dir / entry.split(" ")[-1]
-            if path.suffix != suffix or not path.is_file():
-                text = f"`{entry}` does not end with the path of a {suffix} file of {source_type}"
-                problems.append(Problem(lists[split], number, text))
-                continue
-            found.append(read(path, dataset_dir / "images", problems))
-        pictures[split] = [picture for picture in found if picture]
-    _refuse_twice(pictures, lists, problems)
+        lines = _divided(lines["train"], lists["train"], lots)
+    pictures: dict[str, list[Annotated]] = {split: [] for split in lines}
+    annotated: dict[str, _Line] = {}
+    for split, line in ((split, line) for split, entries in lines.items() for line in entries):
+        path = dataset_dir / line.text.split(" ")[-1]
+        if path.suffix != suffix or not path.is_file():
+            text = f"`{line.text}` does not end with the path of a {suffix} file of {source_type}"
+            problems.append(Problem(line.file, line.number, text))
+            continue
+        picture = read(path, dataset_dir / "images", problems)
+        if picture is None:
+            continue
+        first = annotated.setdefault(picture.file_name, line)
+        if first is not line:
+            text = f"picture {picture.file_name} is annotated already, in {first.file.name} on line {first.number}"
+            problems.append(Problem(line.file, line.number, text))
+        pictures[split].append(picture)
     refuse_if_any(problems)
+    texts = {annotation_file(dataset_dir, split): coco_text(content) for split, content in _coco(pictures).items()}
     if divided:
-        for split, entries in lines.items():
-            replace_keeping(lists[split], "".join(f"{entry}\n" for entry in entries))
-    for split, content in _coco(pictures).items():
-        replace_keeping(annotation_file(dataset_dir, split), coco_text(content))
+        texts |= {lists[split]: "".join(f"{line.text}\n" for line in entries) for split, entries in lines.items()}
+    replace_keeping(texts)
     return {split: len(found) for split, found in pictures.items()}
 
 
-def _lines(path: Path, problems: list[Problem]) -> list[str]:
+def _lines(path: Path, problems: list[Problem]) -> list[_Line]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
         problems.append(Problem(path, None, reason))
         return []
-    return [line for line in lines if line]
+    return [_Line(path, number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _divided(lines: Sequence[str], path: Path, lots: random.Random) -> dict[str, list[str]]:
+def _divided(lines: Sequence[_Line], path: Path, lots: random.Random) -> dict[str, list[_Line]]:
     shuffled = lots.sample(lines, len(lines))
     count = int(len(lines) * _TRAIN_PART)
     if not 0 < count < len(lines):
@@ -95,15 +114,6 @@ def _divided(lines: Sequence[str], path: Path, lots: random.Random) -> dict[str,
             code=INVALID_DATASET,
         )
     return {"train": shuffled[:count], "val": shuffled[count:]}
-
-
-def _refuse_twice(pictures: dict[str, list[Annotated]], lists: dict[str, Path], problems: list[Problem]) -> None:
-    seen: set[str] = set()
-    for split, found in pictures.items():
-        for picture in found:
-            if picture.file_name in seen:
-                problems.append(Problem(lists[split], None, f"picture {picture.file_name} is annotated twice"))
-            seen.add(picture.file_name)
 
 
 def _coco(pictures: dict[str, list[Annotated]]) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from toonface_training.dataset.boxes import wrong_with_box
 from toonface_training.dataset.pictures import upright_size
 from toonface_training.dataset.problems import Problem
 
@@ -32,13 +34,25 @@ class Annotated:
     boxes: tuple[AnnotatedBox, ...]
 
 
-def sorted_box(label: str, x1: float, y1: float, x2: float, y2: float) -> AnnotatedBox:
-    """The box of two opposite corners, whichever."""
-    return AnnotatedBox(label, min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+def sorted_box(label: str, corners: tuple[float, float, float, float], size: tuple[int, int]) -> AnnotatedBox | str:
+    """The box of two opposite corners, whichever; or what is wrong with it.
+
+    Args:
+        label: what is in it.
+        corners: x and y of one, x and y of the other, in pixels.
+        size: width and height of the picture.
+    """
+    if not all(map(math.isfinite, corners)):
+        return f"its corners {corners} are not four numbers"
+    x1, y1, x2, y2 = corners
+    box = AnnotatedBox(label, min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    return wrong_with_box([box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1], *size) or box
 
 
-def find_picture(images: Path, named: str, annotation: Path, problems: list[Problem]) -> tuple[str, int, int] | None:
-    """The file below `images/` that an annotation is of, and its size.
+def find_picture(
+    images: Path, named: str, annotation: Path, problems: list[Problem]
+) -> tuple[str, tuple[int, int]] | None:
+    """The file below `images/` that an annotation is of, and its width and height.
 
     It has the name that the annotation gives, or that name or the annotation's own with another suffix of pictures, as
     tools write paths of the computer that they ran on.
@@ -51,6 +65,6 @@ def find_picture(images: Path, named: str, annotation: Path, problems: list[Prob
             if isinstance(size, str):
                 problems.append(Problem(images / candidate, None, size))
                 return None
-            return candidate, *size
+            return candidate, size
     problems.append(Problem(annotation, None, f"its picture `{named}` is not in {images}"))
     return None

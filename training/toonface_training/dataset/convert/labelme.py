@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from toonface_training.dataset.convert.annotated import Annotated, find_picture, sorted_box
+from toonface_training.dataset.convert.annotated import Annotated, AnnotatedBox, find_picture, sorted_box
 from toonface_training.dataset.problems import Problem
 
 SUFFIX = ".json"
@@ -32,18 +32,27 @@ def read_labelme(path: Path, images: Path, problems: list[Problem]) -> Annotated
     except json.JSONDecodeError as error:
         problems.append(Problem(path, error.lineno, f"is not JSON: {error.msg}"))
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(path, None, f"cannot be read: {error}"))
-        return None
     except ValidationError as error:
-        problems += [Problem(path, None, f"{_place(each['loc'])}: {each['msg']}") for each in error.errors()]
+        problems += [Problem(path, None, _place(each["loc"]) + each["msg"]) for each in error.errors()]
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(Problem(path, None, f"cannot be read: {error}"))
         return None
     picture = find_picture(images, content.image_path, path, problems)
     if picture is None:
         return None
-    return Annotated(*picture, tuple(sorted_box(shape.label, *sum(shape.points, ())) for shape in content.shapes))
+    name, size = picture
+    boxes: list[AnnotatedBox] = []
+    found = len(problems)
+    for number, shape in enumerate(content.shapes, start=1):
+        box = sorted_box(shape.label, (*shape.points[0], *shape.points[1]), size)
+        if isinstance(box, str):
+            problems.append(Problem(path, None, f"shapes {number}: {box}"))
+        else:
+            boxes.append(box)
+    return Annotated(name, *size, tuple(boxes)) if len(problems) == found else None
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """As a person counts: `shapes 3 shape_type` is of the third shape."""
-    return " ".join(str(part + 1) if isinstance(part, int) else part for part in location)
+    """As a person counts: `shapes 3 shape_type: ` is of the third shape; nothing is said of the file as a whole."""
+    return " ".join(str(part + 1) if isinstance(part, int) else part for part in location) + (": " if location else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, parse
 
 from toonface_training.dataset.convert.annotated import Annotated, AnnotatedBox, find_picture, sorted_box
@@ -26,7 +25,7 @@ def read_voc(path: Path, images: Path, problems: list[Problem]) -> Annotated | N
     except ParseError as error:
         problems.append(Problem(path, error.position[0], f"is not XML: {error}"))
         return None
-    except (OSError, DefusedXmlException) as error:
+    except (OSError, ValueError, LookupError) as error:  # such as what defusedxml refuses, and encodings like gb2312
         problems.append(Problem(path, None, f"cannot be read: {error}"))
         return None
     if root is None:
@@ -34,23 +33,29 @@ def read_voc(path: Path, images: Path, problems: list[Problem]) -> Annotated | N
         return None
     found = len(problems)
     picture = find_picture(images, root.findtext("filename") or "", path, problems)
-    objects = [each for each in root.findall("object") if each.find("bndbox") is not None]
-    boxes = [_box(each, number, path, problems) for number, each in enumerate(objects, start=1)]
+    boxes: list[AnnotatedBox] = []
+    for number, each in enumerate(root.findall("object"), start=1):
+        if each.find("bndbox") is None:
+            continue
+        box = _box(each, picture[1] if picture else None)
+        if isinstance(box, AnnotatedBox):
+            boxes.append(box)
+        elif box:
+            problems.append(Problem(path, None, f"object {number}: {box}"))
     if picture is None or len(problems) > found:
         return None
-    return Annotated(*picture, tuple(box for box in boxes if box))
+    name, size = picture
+    return Annotated(name, *size, tuple(boxes))
 
 
-def _box(each: Any, number: int, path: Path, problems: list[Problem]) -> AnnotatedBox | None:
+def _box(each: Any, size: tuple[int, int] | None) -> AnnotatedBox | str | None:
+    """The box of an object, or what is wrong with it; None where nothing is, but its picture is missing."""
     label = (each.findtext("name") or "").strip()
     edges = [each.findtext(f"bndbox/{edge}") for edge in _EDGES]
     try:
         x1, y1, x2, y2 = (float(edge or "nothing") for edge in edges)
     except ValueError:
-        text = f"object {number}: its bndbox has {', '.join(_EDGES)} {edges}, not four numbers"
-        problems.append(Problem(path, None, text))
-        return None
+        return f"its bndbox has {', '.join(_EDGES)} {edges}, not four numbers"
     if not label:
-        problems.append(Problem(path, None, f"object {number} has no name"))
-        return None
-    return sorted_box(label, x1, y1, x2, y2)
+        return "it has no name"
+    return sorted_box(label, (x1, y1, x2, y2), size) if size else None
