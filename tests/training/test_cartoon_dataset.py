@@ -10,10 +10,12 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from toonface_client.cli import main
+from toonface_training.cartoon.backgrounds import OBJECTS, PATTERNS
 from toonface_training.cartoon.crowd import LEAST_VISIBLE
 from toonface_training.cartoon.identity import draw_identity
 from toonface_training.cartoon.styles import STYLES
 from toonface_training.dataset.detection_set import scene_jobs
+from toonface_training.dataset.feature_set import pair_list
 from toonface_training.dataset.generate import generate
 from toonface_training.dataset.plan import PARTS, STRANGER
 from toonface_training.dataset.roster import choose_roster
@@ -44,7 +46,7 @@ SMALL = CartoonSettings(unseen_styles=UNSEEN, **SIZES)
 def cartoon(output: Path, **other: object) -> Result:
     options = {**SIZES, "unseen-styles": ",".join(UNSEEN), **other}
     arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    return CliRunner().invoke(main, ["dataset", "cartoon", str(output), *arguments])
+    return CliRunner().invoke(main, ["dataset", "cartoon", str(output), *arguments, "--json"])
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -58,6 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cartoon") / "set"
     result = cartoon(folder, processes=2)
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["output"] == str(folder)
     return folder
 
 
@@ -81,7 +84,10 @@ def test_one_process_and_a_run_that_was_stopped_give_the_same_files(made: Path, 
     with pytest.raises(Stopped):
         generate(folder, SMALL, tuple(PARTS), 1, done=stop)
     assert not (folder / "dataset.json").exists()
-    generate(folder, SMALL, tuple(PARTS), 1)
+    drawn = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jpg")}
+    assert drawn
+    generate(folder, SMALL, (*reversed(PARTS), "gallery"), 1)
+    assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
     assert digests(folder) == digests(made)
 
 
@@ -179,6 +185,16 @@ def test_pairs_are_half_of_one_character_and_half_of_two(made: Path, file: str) 
     assert Counter(same for *_, same in pairs) == {"0": 6, "1": 6}
 
 
+def test_no_pair_is_there_twice() -> None:
+    names = [("dylan", 1), ("dylan", 2), ("miniavs", 1)]
+    records = [{"picture": [{"path": f"{style}{seed}/{number}"} for number in range(3)]} for style, seed in names]
+    pairs = [line.split(" ") for line in pair_list(names, records, 1000, 3).splitlines()]
+    # Each of the three has three pairs of its own.
+    assert Counter(same for *_, same in pairs) == {"0": 9, "1": 9}
+    assert len({frozenset((left, right)) for left, right, _ in pairs}) == 18
+    assert all((Path(left).parent == Path(right).parent) is (same == "1") for left, right, same in pairs)
+
+
 @pytest.mark.parametrize(("part", "members"), [("seen", 4), ("unseen", 2)])
 def test_galleries_have_probes_of_members_and_strangers(made: Path, part: str, members: int) -> None:
     folder = made / "gallery" / part
@@ -210,9 +226,9 @@ def test_scenes_are_divided_into_jobs() -> None:
     assert len({job.name for job in jobs}) == 3
 
 
-def test_credits_name_every_style(made: Path) -> None:
+def test_credits_name_every_style_and_what_is_in_the_backgrounds(made: Path) -> None:
     page = (made / "CREDITS.md").read_text(encoding="utf-8")
-    assert all(f"| {style} | [" in page for style in STYLES)
+    assert all(f"| {style} | [" in page for style in (*STYLES, *PATTERNS, *OBJECTS))
 
 
 def test_a_folder_that_holds_something_is_refused(made: Path, tmp_path: Path) -> None:
@@ -236,7 +252,8 @@ def test_a_begun_set_is_not_finished_with_other_options(made: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unseen-styles": "manga"}, "unknown style manga; there are lorelei, notionists"),
+        ({"unseen-styles": "manga"}, "--unseen-styles: unknown style manga; there are lorelei, notionists"),
+        ({"unseen-styles": "micah,croodles,micah"}, "--unseen-styles: style micah is named twice"),
         ({"unseen-styles": ",".join(STYLES)}, "some styles must be unseen and some seen"),
         (
             {"unseen-styles": ",".join(style for style in STYLES if style != "dylan"), "identities": 1000},
@@ -249,3 +266,27 @@ def test_impossible_settings_are_refused(tmp_path: Path, options: dict[str, obje
     assert result.exit_code == 1
     assert message in result.output
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "limits"),
+    [
+        ("seed", 1_000_001, "0<=x<=1000000"),
+        ("scenes", 0, "1<=x<=1000000"),
+        ("identities", 1, "2<=x<=1000000"),
+        ("pictures", 1001, "1<=x<=1000"),
+    ],
+)
+def test_sizes_out_of_their_limits_are_named(tmp_path: Path, option: str, value: int, limits: str) -> None:
+    result = cartoon(tmp_path / "set", **{option: value})
+    assert result.exit_code == 2
+    assert f"Invalid value for '--{option}': {value} is not in the range {limits}" in result.output
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    result = cartoon(tmp_path / "file/set")
+    assert result.exit_code == 1
+    assert f"cannot make {tmp_path / 'file/set'} (repeating the command goes on where it stopped): Not a dir" in (
+        result.output
+    )

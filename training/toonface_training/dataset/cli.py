@@ -24,12 +24,17 @@ from toonface_training.dataset.settings import UNSEEN_STYLES, CartoonSettings
 from toonface_training.dataset.split import split_dataset
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_SIZES = {name: field.default for name, field in CartoonSettings.model_fields.items()}
+_SIZES: dict[str, Any] = CartoonSettings.model_json_schema()["properties"]
 
 
-def _size(name: str, text: str, least: int = 1) -> Callable[[_Function], _Function]:
-    option = f"--{name.replace('_', '-')}"
-    return click.option(option, type=click.IntRange(min=least), default=_SIZES[name], show_default=True, help=text)
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _size(name: str, text: str) -> Callable[[_Function], _Function]:
+    size = _SIZES[name]
+    limits = click.IntRange(size["minimum"], size["maximum"])
+    return click.option(_option(name), type=limits, default=size["default"], show_default=True, help=text)
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -50,16 +55,16 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-@_size("seed", "Another seed, other characters and other pictures.", 0)
-@_size("identities", "Characters to train on, over all seen styles.", 2)
+@_size("seed", "Another seed, other characters and other pictures.")
+@_size("identities", "Characters to train on, over all seen styles.")
 @_size("pictures", "Crops of each of them.")
 @_size("drawings", "Drawings (expression, clothes) of each character; its pictures share them.")
-@_size("validation_identities", "Other characters, for the pairs and scenes that training watches.", 2)
-@_size("unseen_validation_identities", "Likewise, of unseen styles.", 2)
-@_size("pairs", "Pairs of crops to watch, half of them of one character; and as many of unseen styles.", 2)
-@_size("test_identities", "Other characters again, in the gallery.", 2)
-@_size("unseen_identities", "Characters of unseen styles, in a gallery of their own.", 2)
-@_size("strangers", "Characters who are in probes and scenes, but in no gallery; as many of unseen styles.", 0)
+@_size("validation_identities", "Other characters, for the pairs and scenes that training watches.")
+@_size("unseen_validation_identities", "Likewise, of unseen styles.")
+@_size("pairs", "Pairs of crops to watch, half of them of one character, none twice; as many of unseen styles.")
+@_size("test_identities", "Other characters again, in the gallery.")
+@_size("unseen_identities", "Characters of unseen styles, in a gallery of their own.")
+@_size("strangers", "Characters who are in probes and scenes, but in no gallery; as many of unseen styles.")
 @_size("probes", "Crops of each character to recognise, upright; and as many turned by up to 30 degrees.")
 @_size("scenes", "Scenes to train the detector on.")
 @_size("validation_scenes", "Scenes for training to watch.")
@@ -78,7 +83,10 @@ def dataset() -> None:
     show_default="one for each core",
     help="How many work at a time. The files are the same for any number.",
 )
-def cartoon(output: Path, parts: tuple[str, ...], unseen_styles: str, processes: int, **sizes: int) -> None:
+@_JSON
+def cartoon(
+    output: Path, parts: tuple[str, ...], unseen_styles: str, processes: int, as_json: bool, **sizes: int
+) -> None:
     """Draw a data set of cartoon characters into the new folder OUTPUT.
 
     A character is fixed by its style, hair, skin, shape of face, colours and what it wears on its head; its pictures
@@ -95,7 +103,8 @@ def cartoon(output: Path, parts: tuple[str, ...], unseen_styles: str, processes:
     try:
         settings = CartoonSettings(unseen_styles=tuple(unseen_styles.split(",")), **sizes)
     except ValidationError as error:
-        raise ConfigError("; ".join(str(each["msg"]) for each in error.errors())) from error
+        texts = (f"{_option(str(each['loc'][0]))}: {each['msg']}" for each in error.errors())
+        raise ConfigError("; ".join(texts).replace("Value error, ", "")) from error
     began = time.monotonic()
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -108,7 +117,11 @@ def cartoon(output: Path, parts: tuple[str, ...], unseen_styles: str, processes:
             start=lambda jobs: bar.update(task, total=jobs),
             done=lambda: bar.advance(task),
         )
-    click.echo(f"drew {output} in {time.monotonic() - began:.0f} s")
+    seconds = round(time.monotonic() - began)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "seconds": seconds}, ensure_ascii=False))
+    else:
+        click.echo(f"drew {output} in {seconds} s")
 
 
 _DATASET_DIR = click.argument("dataset_dir", type=click.Path(path_type=Path, file_okay=False))

@@ -14,6 +14,7 @@ from toonface_training.cartoon.closeup import Closeup, closeup
 from toonface_training.cartoon.crowd import any_angle
 from toonface_training.cartoon.face_box import Box
 from toonface_training.cartoon.sprites import draw_character
+from toonface_training.dataset.pairs import possible_pairs
 from toonface_training.dataset.roster import Name, character, label
 
 # A little larger than the largest face of a closeup.
@@ -124,24 +125,33 @@ def box_list(records: Sequence[Mapping[str, Any]]) -> str:
 def pair_list(characters: Sequence[Name], records: Sequence[Mapping[str, Any]], pairs: int, seed: int) -> str:
     """PaddleX's `pair_label.txt`: `left right 0|1` a line, in turn a pair of one character and one of two.
 
-    Of the pairs of two, every other one is of two characters of one style.
+    Of the pairs of two, every other one is of two characters of one style, as long as there are such. No pair is there
+    twice; there are fewer than `pairs` where there are not so many.
     """
     lots = np.random.default_rng([seed, 6])
     paths = [[entry["path"] for entry in record["picture"]] for record in records]
     by_style: dict[str, list[int]] = {}
     for number, (style, _) in enumerate(characters):
         by_style.setdefault(style, []).append(number)
-    lines = []
-    for number in range(pairs):
-        first = int(lots.integers(len(paths)))
+    sizes = [len(of_one) for of_one in paths]
+    most = min(pairs, 2 * min(possible_pairs(sizes)))
+    alike_left = sum(possible_pairs([sizes[number] for number in numbers])[1] for numbers in by_style.values())
+    lines: dict[frozenset[str], str] = {}
+    while len(lines) < most:
+        number = len(lines)
+        first = second = int(lots.integers(len(paths)))
         if number % 2 == 0:
             left, right = lots.choice(paths[first], 2, replace=False)
         else:
-            alike = [other for other in by_style[characters[first][0]] if other != first]
+            alike = [other for other in by_style[characters[first][0]] if other != first] if alike_left else []
             others = alike if number % 4 == 1 and alike else [other for other in range(len(paths)) if other != first]
-            left, right = lots.choice(paths[first]), lots.choice(paths[int(lots.choice(others))])
-        lines.append(f"{left} {right} {1 - number % 2}\n")
-    return "".join(lines)
+            left, second = lots.choice(paths[first]), int(lots.choice(others))
+            right = lots.choice(paths[second])
+        pair = frozenset((left, right))
+        if pair not in lines:
+            lines[pair] = f"{left} {right} {1 - number % 2}\n"
+            alike_left -= first != second and characters[first][0] == characters[second][0]
+    return "".join(lines.values())
 
 
 def _write(path: Path, data: bytes) -> None:

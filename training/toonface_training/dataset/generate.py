@@ -12,6 +12,7 @@ from toonface_training.cartoon import backgrounds
 from toonface_training.cartoon.credits import credits_table
 from toonface_training.dataset.jobs import run_jobs, write_atomically
 from toonface_training.dataset.plan import PARTS
+from toonface_training.dataset.problems import system_errors_refused
 from toonface_training.dataset.roster import choose_roster
 from toonface_training.dataset.settings import CartoonSettings
 
@@ -40,14 +41,28 @@ def generate(
     Args:
         output: an empty folder, or none, or one in which an earlier run was stopped.
         settings: what the data set shall hold.
-        parts: which of `PARTS` to make.
+        parts: which of `PARTS` to make, in any order.
         processes: how many work at a time; the files are the same for any number.
         start: is told, before the work starts, how many jobs there are.
         done: is called after each of them.
 
     Raises:
-        ConfigError: the folder holds something else, or a style has not so many characters.
+        ConfigError: the folder holds something else, a style has not so many characters, or something cannot be
+            written.
     """
+    parts = sorted(set(parts), key=list(PARTS).index)
+    with system_errors_refused(f"cannot make {output} (repeating the command goes on where it stopped)"):
+        _generate(output, settings, parts, processes, start, done)
+
+
+def _generate(
+    output: Path,
+    settings: CartoonSettings,
+    parts: Sequence[str],
+    processes: int,
+    start: Callable[[int], None],
+    done: Callable[[], None],
+) -> None:
     unfinished = output / _UNFINISHED
     wanted = _settings_text(settings, parts)
     _refuse_other_content(output, wanted)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections import Counter
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from toonface_training.cartoon.styles import STYLES
 
 UNSEEN_STYLES = ("micah", "personas", "croodles")
 
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_MOST = 1_000_000
+_Count = Annotated[int, Field(ge=0, le=_MOST)]
+_One = Annotated[int, Field(ge=1, le=_MOST)]
+_Two = Annotated[int, Field(ge=2, le=_MOST)]
+# File names count the pictures of a character with three digits.
+_OfEach = Annotated[int, Field(ge=1, le=1000)]
 
 
 class CartoonSettings(BaseModel):
@@ -22,8 +28,9 @@ class CartoonSettings(BaseModel):
         pictures: of each of them.
         drawings: of each of them, each shown in several pictures.
         validation_identities: other characters, for the pairs and scenes that training watches.
-            unseen_validation_identities: characters of the unseen styles, likewise.
-        pairs: of pictures for validation, half of them of one character; and as many of unseen styles.
+        unseen_validation_identities: characters of the unseen styles, likewise.
+        pairs: of pictures for validation, half of them of one character; and as many of unseen styles. No pair is
+            there twice, so there are fewer where the characters give fewer.
         test_identities: other characters again, for the gallery and the test scenes.
         unseen_identities: characters of the unseen styles, for a gallery and test scenes of their own.
         strangers: characters of each of these two who are in probes and scenes, but in no gallery.
@@ -36,30 +43,34 @@ class CartoonSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: Count = 0
-    identities: Annotated[int, Field(ge=2)] = 2000
-    pictures: Annotated[int, Field(ge=1)] = 36
-    drawings: Annotated[int, Field(ge=1)] = 12
-    validation_identities: Annotated[int, Field(ge=2)] = 220
-    unseen_validation_identities: Annotated[int, Field(ge=2)] = 60
-    pairs: Annotated[int, Field(ge=2)] = 8000
-    test_identities: Annotated[int, Field(ge=2)] = 440
-    unseen_identities: Annotated[int, Field(ge=2)] = 180
-    strangers: Count = 66
-    probes: Annotated[int, Field(ge=1)] = 3
-    scenes: Annotated[int, Field(ge=1)] = 20_000
-    validation_scenes: Annotated[int, Field(ge=1)] = 1000
-    test_scenes: Annotated[int, Field(ge=1)] = 1000
+    seed: _Count = 0
+    identities: _Two = 2000
+    pictures: _OfEach = 36
+    drawings: _OfEach = 12
+    validation_identities: _Two = 220
+    unseen_validation_identities: _Two = 60
+    pairs: _Two = 8000
+    test_identities: _Two = 440
+    unseen_identities: _Two = 180
+    strangers: _Count = 66
+    probes: _OfEach = 3
+    scenes: _One = 20_000
+    validation_scenes: _One = 1000
+    test_scenes: _One = 1000
     unseen_styles: tuple[str, ...] = UNSEEN_STYLES
 
-    @model_validator(mode="after")
-    def _styles_exist(self) -> Self:
-        unknown = sorted(set(self.unseen_styles) - set(STYLES))
+    @field_validator("unseen_styles")
+    @classmethod
+    def _styles_exist(cls, styles: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(styles) - set(STYLES))
         if unknown:
             raise ValueError(f"unknown style {', '.join(unknown)}; there are {', '.join(STYLES)}")
-        if not self.unseen_styles or not self.seen_styles:
+        twice = sorted(style for style, times in Counter(styles).items() if times > 1)
+        if twice:
+            raise ValueError(f"style {', '.join(twice)} is named twice")
+        if not styles or len(styles) == len(STYLES):
             raise ValueError("some styles must be unseen and some seen")
-        return self
+        return styles
 
     @property
     def seen_styles(self) -> tuple[str, ...]:
