@@ -18,7 +18,10 @@ from toonface_training.cartoon.placing import Pixels, Pose, paste, shrunk, visib
 from toonface_training.cartoon.sprites import Character, draw_character, headless
 
 LEAST_VISIBLE = 0.55
-"""Every face of a scene is in view by this part of its box: none is so hidden that nobody could say if it counts."""
+"""Every face of a scene is in view by this part of its box: none is so hidden that nobody could say if it counts.
+
+Whole pixels are counted: a small face that the edge cuts may be in view by a little less, such as 0.53.
+"""
 
 _SMALLEST_FACE = 18.0
 # Part of the picture's shorter side that the largest face of a scene takes, alone and among many.

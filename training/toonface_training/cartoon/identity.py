@@ -45,7 +45,11 @@ class Identity:
         return self.traits.get(self.style.head, "") if self.style.head else ""
 
     def differences(self, other: Identity) -> int:
-        """In how many traits the two characters of one style differ."""
+        """In how many traits the two characters of one style differ.
+
+        Not all of them can be seen: the colour of the hat of `avataaars`, of the earrings and the hair of `micah`, and
+        of the facial hair of `croodles` is a trait of those, too, who have none.
+        """
         return sum(value != other.traits.get(trait) for trait, value in self.traits.items())
 
 

@@ -56,7 +56,8 @@ class Roster:
 def choose_roster(settings: CartoonSettings) -> Roster:
     """The characters that the settings' seed gives.
 
-    Each differs from every other of its style, and from the characters of the project's demo, in at least two traits.
+    Each differs from every other of its style, and from the characters of the project's demo, in at least two traits,
+    as `Identity.differences` counts them.
     Those to test with are chosen first, so that they are the same whatever the number of those to train on.
 
     Raises:
