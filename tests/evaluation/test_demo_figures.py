@@ -33,6 +33,10 @@ def test_every_figure_stands_in_a_table(dataset: Path, pipeline_file: Path, tmp_
         ranked = paddle[f"{kind} styles, upright: rank 1, gallery of 1"]
         assert (ranked["of"], paddle[f"{kind} styles, upright: strangers named, gallery of 1"]["of"]) == (21, 9)
         assert ranked["hits"] > histogram[f"{kind} styles, upright: rank 1, gallery of 1"]["hits"]
+        found, large = (
+            paddle[f"end to end, {kind} styles: rank 1 of found faces{kept}"] for kept in ("", ", 32 pixels and more")
+        )
+        assert 0 < large["of"] <= found["of"]
         # 21 of the 25 named faces of the pictures, at most, are in a gallery without its last three characters.
         assert paddle[f"end to end, {kind} styles: rank 1 with true boxes"]["of"] in range(18, 25)
     assert (

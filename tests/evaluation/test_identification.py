@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from toonface_training.evaluation.datasets import Scene
 from toonface_training.evaluation.metrics import identification
+from toonface_training.evaluation.metrics.detection import Detections, TrueFaces
 from toonface_training.evaluation.metrics.identification import Identification, identify
 from toonface_training.evaluation.metrics.rate import Rate
+from toonface_training.evaluation.recognition import FacePlace, RecognitionOutcome
+from toonface_training.evaluation.subjects import EmbeddedFaces
 
 
 def _at(*degrees: float) -> np.ndarray:
@@ -96,3 +102,24 @@ def test_piece_by_piece_it_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     scores = probes @ gallery.T
     assert np.array_equal(whole.nearest, scores.argmax(axis=1))
     assert np.array_equal(whole.ranks == 1, labels[1][scores.argmax(axis=1)] == labels[0])
+
+
+def test_small_faces_are_left_out_by_their_shorter_side() -> None:
+    # Four faces, of 40 x 32, 100 x 31, 50 x 50 and 20 x 20 pixels; the third was missed, the last is a stranger's.
+    boxes = np.array([[0, 0, 40, 32], [0, 50, 100, 81], [0, 100, 50, 150], [0, 200, 20, 220]], np.float32)
+    by_boxes = identify(_at(1, 50, 70), np.array([10, 10, 40]), _at(0, 60), np.array([10, 20]))
+    outcome = RecognitionOutcome(
+        scenes=[Scene(Path("a.jpg"), TrueFaces.at(boxes), ("ann", "ann", "ann", None))],
+        gallery=[],
+        seen=[EmbeddedFaces(Detections(boxes[[0, 1, 3]], np.ones(3, np.float32)), _at(1, 50, 70))],
+        faces=[FacePlace(0, 0, 0), FacePlace(0, 1, 1), FacePlace(0, 2, None), FacePlace(0, 3, 2)],
+        by_boxes=by_boxes,
+        by_truth=by_boxes,
+        false_scores=np.zeros(0, np.float32),
+        det_threshold=0.5,
+        rec_threshold=0.5,
+    )
+    assert outcome.rank1_of_found() == by_boxes.within(1) == Rate(1, 2)
+    assert outcome.rank1_of_found(32) == Rate(1, 1)
+    assert outcome.rank1_of_found(41) == Rate(0, 0)
+    assert outcome.as_dict()["rank1_of_found_32px"]["of"] == 1

@@ -14,7 +14,7 @@ from toonface_training.evaluation.embedded import embed_files
 from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
 from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import tar_at_far
-from toonface_training.evaluation.recognition import evaluate_recognition
+from toonface_training.evaluation.recognition import LARGE, evaluate_recognition
 from toonface_training.evaluation.rows import share
 from toonface_training.evaluation.subjects import Chained, Recogniser, Remembered
 from toonface_training.evaluation.subjects.opening import Subject
@@ -186,7 +186,8 @@ def _recognition(
         f"end to end, {STYLES[kind]}",
         {
             "faces found": outcome.found,
-            "rank 1 of found faces": outcome.by_boxes.within(1),
+            "rank 1 of found faces": outcome.rank1_of_found(),
+            f"rank 1 of found faces, {LARGE} pixels and more": outcome.rank1_of_found(LARGE),
             "rank 1, missed faces wrong": outcome.rank1,
             "rank 1 with true boxes": outcome.by_truth.within(1),
             "strangers named": decided.strangers,

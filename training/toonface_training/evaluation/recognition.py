@@ -21,6 +21,9 @@ from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.subjects import EmbeddedFaces, Embedder, Pixels, Recogniser
 from toonface_training.evaluation.tracking import Track, silent
 
+# Pixels of the shorter side from which on a face is given a figure of its own: with fewer, a drawing shows little.
+LARGE = 32
+
 # Whoever the annotation does not name.
 _NOBODY = "\0"
 
@@ -70,13 +73,24 @@ class RecognitionOutcome:
         """Faces of enrolled characters whose own is the nearest, of all there are: one that was missed is wrong."""
         return Rate(self.by_boxes.within(1).hits, int(self.by_truth.known.sum()))
 
+    def rank1_of_found(self, side: int = 0) -> Rate:
+        """Found faces of enrolled characters whose own is the nearest, of those that are large enough.
+
+        Args:
+            side: pixels that the true box has at least, in height and in width.
+        """
+        boxes = [self.scenes[face.scene].truth.boxes[face.face] for face in self.faces if face.detection is not None]
+        corners = np.reshape(boxes, (-1, 4))
+        counted = self.by_boxes.known & ((corners[:, 2:] - corners[:, :2]).min(axis=1) >= side)
+        return Rate(int((self.by_boxes.ranks[counted] == 1).sum()), int(counted.sum()))
+
     @property
     def metrics(self) -> dict[str, float | None]:
         """The main figures."""
         return {
             "found": self.found.value,
             "rank1": self.rank1.value,
-            "rank1_of_found": self.by_boxes.within(1).value,
+            "rank1_of_found": self.rank1_of_found().value,
             "rank1_true_boxes": self.by_truth.within(1).value,
         }
 
@@ -89,7 +103,8 @@ class RecognitionOutcome:
             "det_threshold": self.det_threshold,
             "found": self.found.as_dict(),
             "rank1": self.rank1.as_dict(),
-            "rank1_of_found": self.by_boxes.within(1).as_dict(),
+            "rank1_of_found": self.rank1_of_found().as_dict(),
+            f"rank1_of_found_{LARGE}px": self.rank1_of_found(LARGE).as_dict(),
             "rank1_true_boxes": self.by_truth.within(1).as_dict(),
             "deployed": decisions_dict(self.by_boxes, self.rec_threshold),
             "false_boxes_named": Rate(named, len(self.false_scores)).as_dict(),

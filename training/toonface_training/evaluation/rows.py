@@ -8,7 +8,7 @@ from toonface_training.evaluation.metrics.identification import Decisions, Ident
 from toonface_training.evaluation.metrics.pairs import FOLDS, PairAccuracy
 from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import ScoreCounts, tar_at_far
-from toonface_training.evaluation.recognition import RecognitionOutcome
+from toonface_training.evaluation.recognition import LARGE, RecognitionOutcome
 
 Row = tuple[str, str, str]
 
@@ -53,7 +53,8 @@ def recognition_rows(outcome: RecognitionOutcome) -> list[Row]:
     return [
         rate_row(f"faces found above {outcome.det_threshold:g}", outcome.found),
         rate_row("rank 1, missed faces counted as wrong", outcome.rank1),
-        rate_row("rank 1 of found faces", outcome.by_boxes.within(1)),
+        rate_row("rank 1 of found faces", outcome.rank1_of_found()),
+        rate_row(f"rank 1 of found faces, {LARGE} pixels and more", outcome.rank1_of_found(LARGE)),
         rate_row("rank 1 with true boxes", outcome.by_truth.within(1)),
         *decision_rows(outcome.by_boxes.decisions(outcome.rec_threshold)),
         rate_row(
