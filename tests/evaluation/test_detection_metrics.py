@@ -81,6 +81,40 @@ def test_an_ignored_face_neither_counts_nor_costs() -> None:
     assert (precision.tolist(), recall.tolist(), thresholds.tolist()) == ([1], [1], [np.float32(0.9)])
 
 
+def test_a_crowd_takes_every_face_that_lies_within_it() -> None:
+    crowd, within, beside = [0, 0, 400, 400], [10, 10, 60, 60], [390, 0, 440, 50]
+    found = [_found((within, 0.9), (ELSEWHERE, 0.8), (beside, 0.7))]
+    assert match_faces(found[0], _true(crowd, ignored=1)).tolist() == [0, 0, -1]
+    point = operating_point(found, [_true(crowd, ignored=1)], 0.5)
+    assert (point.precision, point.pictures_right) == (Rate(0, 1), Rate(0, 1))
+    assert operating_point(found, [_true(crowd, ignored=1)], 0.75).pictures_right == Rate(1, 1)
+
+
+def test_the_curve_has_cocos_average_precision() -> None:
+    """On pictures with crowds; COCO takes the best precision at each of 101 recalls, and from there on."""
+    random = np.random.default_rng(3)
+    for _ in range(20):
+        found, truth = [], []
+        for _ in range(6):
+            faces, crowds = random.integers(1, 5), random.integers(0, 3)
+            corners = random.uniform(0, 300, (faces + crowds, 2))
+            boxes = np.concatenate([corners, corners + random.uniform(40, 120, (faces + crowds, 2))], axis=1)
+            truth.append(TrueFaces(boxes.astype(np.float32), np.arange(faces + crowds) >= faces))
+            # Some near the boxes, some in the middle of them, some anywhere.
+            near = np.repeat(boxes, 2, axis=0) + random.normal(0, 12, (2 * len(boxes), 4))
+            inside = boxes + np.array([15, 15, -15, -15])
+            seen = np.concatenate([near, inside, random.permuted(near, axis=0)]).astype(np.float32)
+            seen = seen[(seen[:, 2:] > seen[:, :2]).all(axis=1)]
+            scores = -np.sort(-random.permutation(np.linspace(0.1, 1, 1000, dtype=np.float32))[: len(seen)])
+            found.append(Detections(random.permutation(seen), scores))
+        precision, recall, _ = precision_recall(found, truth)
+        best = np.maximum.accumulate(precision[::-1])[::-1]
+        places = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+        expected = np.append(best, 0)[np.minimum(places, len(best))].mean()
+        assert expected == pytest.approx(average_precision(found, truth).ap50, abs=1e-9)
+        assert 0.05 < expected < 0.95
+
+
 def test_each_face_is_given_once_and_to_the_best_score() -> None:
     found = _found(([0, 0, 100, 98], 0.7), (SQUARE, 0.6), (ELSEWHERE, 0.9))
     assert match_faces(found, _true(SQUARE)).tolist() == [0, -1, -1]

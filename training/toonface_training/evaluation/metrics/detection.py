@@ -38,7 +38,7 @@ class TrueFaces:
 
     Attributes:
         boxes: FP32 [M,4], x1, y1, x2, y2 in pixels of the picture.
-        ignored: BOOL [M]: neither finding nor missing these counts (COCO's `iscrowd`).
+        ignored: BOOL [M]: neither finding nor missing these counts (COCO's `iscrowd`). Such a box may be of many faces.
     """
 
     boxes: NDArray[np.float32]
@@ -56,18 +56,20 @@ def match_faces(found: Detections, true: TrueFaces, iou: float = SAME_FACE_IOU) 
     Args:
         found: the detections of one picture.
         true: its faces.
-        iou: overlap (intersection over union) from which on a box is a face's.
+        iou: overlap (intersection over union) from which on a box is a face's. Of an ignored box, which may be of many
+            faces, it is the part of the detection that lies in it.
 
     Returns:
-        INT64 [N]: for each detection the row of its face, or -1. Ignored faces are given to detections that no other
-        face is left for.
+        INT64 [N]: for each detection the row of its face, or -1. Detections that no face is left for are given to
+        ignored boxes, any number to each.
     """
     overlaps = box_overlaps(found.boxes, true.boxes)
+    overlaps[:, true.ignored] = _parts_within(found.boxes, true.boxes[true.ignored])
     given = np.full(len(overlaps), -1, np.int64)
-    free = np.ones(overlaps.shape[1], np.bool_)
+    free = ~true.ignored
     for row in np.argsort(-found.scores, kind="stable"):
-        for kind in (~true.ignored, true.ignored):
-            candidates = np.where(free & kind, overlaps[row], -1.0)
+        for kind in (free, true.ignored):
+            candidates = np.where(kind, overlaps[row], -1.0)
             if len(candidates) and candidates.max() >= iou:
                 given[row] = candidates.argmax()
                 free[given[row]] = False
@@ -135,12 +137,30 @@ def precision_recall(
 
 def box_overlaps(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """Intersection over union, FP64 [N,M], of boxes [N,4] and [M,4]; boxes without area overlap nothing."""
-    one, two = boxes.astype(np.float64)[:, np.newaxis], others.astype(np.float64)[np.newaxis]
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    shared = np.clip(sides, 0, None).prod(axis=-1)
-    union = np.clip(one[..., 2:] - one[..., :2], 0, None).prod(axis=-1)
-    union = union + np.clip(two[..., 2:] - two[..., :2], 0, None).prod(axis=-1) - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+    shared = _shared(boxes, others)
+    return _share(shared, _areas(boxes)[:, np.newaxis] + _areas(others) - shared)
+
+
+def _parts_within(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """FP64 [N,M]: which part of each box's area lies within each of the others."""
+    shared = _shared(boxes, others)
+    return _share(shared, np.broadcast_to(_areas(boxes)[:, np.newaxis], shared.shape))
+
+
+def _shared(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """FP64 [N,M]: the area that each two have in common."""
+    one, two = boxes.astype(np.float64)[:, np.newaxis], others.astype(np.float64)
+    return np.asarray(
+        (np.minimum(one[..., 2:], two[:, 2:]) - np.maximum(one[..., :2], two[:, :2])).clip(0).prod(axis=-1)
+    )
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray((boxes[:, 2:].astype(np.float64) - boxes[:, :2]).clip(0).prod(axis=1))
+
+
+def _share(parts: NDArray[np.float64], wholes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0)
 
 
 def _counted(found: Detections, true: TrueFaces, iou: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +50,7 @@ def false_boxes(outcome: DetectionOutcome) -> list[Tile]:
 
 def loose_boxes(outcome: DetectionOutcome) -> list[Tile]:
     """Found faces whose boxes fit worst."""
-    loose = []
-    for scene, found in zip(outcome.scenes, _deployed(outcome), strict=True):
-        given = match_faces(found, scene.truth)
-        overlaps = box_overlaps(found.boxes, scene.truth.boxes)
-        for row in np.flatnonzero(given >= 0):
-            loose.append((float(overlaps[row, given[row]]), scene, found, int(row)))
-    loose.sort(key=lambda each: each[0])
+    loose = sorted(_fits(outcome), key=lambda each: each[0])
     return [
         Tile([_view(scene, found, found.boxes[row].tolist())], [scene.path.name, f"overlap {overlap:.2f}"])
         for overlap, scene, found, row in loose[:MOST]
@@ -65,12 +59,7 @@ def loose_boxes(outcome: DetectionOutcome) -> list[Tile]:
 
 def overlaps_of_found(outcome: DetectionOutcome) -> NDArray[np.float64]:
     """FP64 [N]: for each face found above the deployed threshold, how much its box overlaps it."""
-    overlaps = []
-    for scene, found in zip(outcome.scenes, _deployed(outcome), strict=True):
-        given = match_faces(found, scene.truth)
-        shared = box_overlaps(found.boxes, scene.truth.boxes)
-        overlaps += [shared[row, given[row]] for row in np.flatnonzero(given >= 0)]
-    return np.array(overlaps, np.float64)
+    return np.array([overlap for overlap, *_ in _fits(outcome)], np.float64)
 
 
 def mistaken_pairs(outcome: PairOutcome, same: bool) -> list[Tile]:
@@ -145,6 +134,16 @@ def wrong_faces(outcome: RecognitionOutcome) -> list[Tile]:
             )
         )
     return tiles
+
+
+def _fits(outcome: DetectionOutcome) -> Iterator[tuple[float, Scene, Detections, int]]:
+    """For each face found above the deployed threshold its overlap, scene, the detections there, and the row of its."""
+    for scene, found in zip(outcome.scenes, _deployed(outcome), strict=True):
+        given = match_faces(found, scene.truth)
+        overlaps = box_overlaps(found.boxes, scene.truth.boxes)
+        for row in np.flatnonzero(given >= 0).tolist():
+            if not scene.truth.ignored[given[row]]:
+                yield float(overlaps[row, given[row]]), scene, found, row
 
 
 def _deployed(outcome: DetectionOutcome) -> list[Detections]:
