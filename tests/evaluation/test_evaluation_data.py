@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from evaluation_sets import DEMO
 
-from toonface_contract.errors import ConfigError, InvalidImage
+from toonface_contract.errors import ConfigError, InvalidImage, InvalidRequest
 from toonface_training.evaluation.datasets import read_pairs, read_picture, read_scenes, style_of
+from toonface_training.evaluation.embedded import embed_files
+from toonface_training.evaluation.subjects import Pixels
 
 
 def _scenes(folder: Path, **changes: object) -> Path:
@@ -102,3 +108,21 @@ def test_styles_are_read_from_labels() -> None:
         None,
         None,
     ]
+
+
+class _Broken:
+    """An embedder that answers with NaN for the second picture."""
+
+    name = "broken"
+
+    def embed(self, faces: Iterable[Pixels]) -> Iterator[np.ndarray]:
+        for number, _ in enumerate(faces):
+            yield np.full(4, np.nan if number == 1 else 0.5, np.float32)
+
+
+def test_an_embedding_that_is_no_number_is_refused_by_its_picture(tmp_path: Path) -> None:
+    for name in "abc":
+        shutil.copy(DEMO / "gallery" / "01-1.jpg", tmp_path / f"{name}.jpg")
+    with pytest.raises(InvalidRequest, match=r"b\.jpg: .* NaN or infinite") as raised:
+        embed_files(_Broken(), [tmp_path / f"{name}.jpg" for name in "abc"])
+    assert raised.value.code == "invalid_embedding"

@@ -79,6 +79,14 @@ def test_an_embedder_that_sees_no_difference_is_right_about_nobody() -> None:
     assert identify(same, np.arange(5), same, np.arange(5)).within(1) == Rate(0, 5)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_what_is_no_number_is_nobodys_and_no_stranger() -> None:
+    nothing = np.full((1, 2), np.nan, np.float32)
+    found = identify(nothing, np.array([10]), _at(0, 60), np.array([10, 20]))
+    assert (found.known.tolist(), found.within(1)) == ([True], Rate(0, 1))
+    assert found.decisions(0.5).strangers == Rate(0, 0)
+
+
 def test_one_character_has_no_others() -> None:
     assert identify(_at(10), np.array([7]), _at(0), np.array([7])).others.tolist() == [-1]
 

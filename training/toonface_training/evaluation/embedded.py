@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_client.cli.gallery_list import ListedPicture
+from toonface_contract.errors import InvalidRequest
 from toonface_training.evaluation.datasets import read_picture
 from toonface_training.evaluation.subjects import Embedder
 from toonface_training.evaluation.tracking import Track, silent
@@ -45,13 +46,31 @@ def embed_files(
         mirrored: exchange left and right first.
 
     Raises:
-        ToonfaceError: a picture cannot be read, or the embedder cannot answer.
+        ToonfaceError: a picture cannot be read, or the embedder cannot answer, or not with finite numbers.
     """
     places = {path: place for place, path in enumerate(dict.fromkeys(paths))}
     pictures = (read_picture(path) for path in places)
     turned = (np.ascontiguousarray(picture[:, ::-1]) for picture in pictures) if mirrored else pictures
     rows = list(track(embedder.embed(turned), len(places), "embed faces" + (", mirrored" if mirrored else "")))
+    check_finite(rows, places)
     return Embeddings(np.stack(rows), places)
+
+
+def check_finite(embeddings: Iterable[NDArray[np.float32]], paths: Iterable[Path]) -> None:
+    """Refuses what cannot be compared: nothing is more or less similar than NaN, so that it would pass for a stranger.
+
+    Args:
+        embeddings: FP32 [D] each, or [N,D] of several faces of one picture.
+        paths: the picture of each.
+
+    Raises:
+        InvalidRequest: one is not finite; the message names its picture.
+    """
+    for embedding, path in zip(embeddings, paths, strict=True):
+        if not np.isfinite(embedding).all():
+            raise InvalidRequest(
+                f"{path}: the model answers with an embedding of NaN or infinite numbers", code="invalid_embedding"
+            )
 
 
 class Numbering:

@@ -13,7 +13,7 @@ from toonface_client.cli.gallery_list import ListedPicture
 from toonface_contract.errors import ConfigError
 from toonface_ensemble.crop import crop_faces
 from toonface_training.evaluation.datasets import Scene, read_picture, read_pictures
-from toonface_training.evaluation.embedded import Numbering, embed_files, first_of_each
+from toonface_training.evaluation.embedded import Numbering, check_finite, embed_files, first_of_each
 from toonface_training.evaluation.feature import decisions_dict
 from toonface_training.evaluation.metrics.detection import match_faces
 from toonface_training.evaluation.metrics.identification import Identification, identify
@@ -136,7 +136,7 @@ def evaluate_recognition(
 
     Raises:
         ConfigError: no face of the scenes has a label that the gallery has.
-        ToonfaceError: a picture cannot be read, or a model cannot answer.
+        ToonfaceError: a picture cannot be read, or a model cannot answer, or not with finite numbers.
     """
     gallery = [gallery[position] for position in first_of_each(gallery, shots)]
     faces = [
@@ -150,8 +150,9 @@ def evaluate_recognition(
     enrolled = embed_files(embedder, [picture.path for picture in gallery], track)
     pictures = read_pictures([scene.path for scene in scenes])
     seen = list(track(recogniser.find(pictures, det_threshold), len(scenes), "recognise faces"))
-    crops = embedder.embed(_true_crops(scenes))
-    by_truth = np.stack(list(track(crops, len(faces), "embed true boxes")))
+    check_finite([each.embeddings for each in seen], [scene.path for scene in scenes])
+    by_truth = list(track(embedder.embed(_true_crops(scenes)), len(faces), "embed true boxes"))
+    check_finite(by_truth, [scenes[place].path for place, _ in faces])
     given = [match_faces(each.found, scene.truth) for each, scene in zip(seen, scenes, strict=True)]
     found = [FacePlace(place, row, _detection(given[place], row)) for place, row in faces]
     by_boxes = [seen[face.scene].embeddings[face.detection] for face in found if face.detection is not None]
@@ -172,7 +173,7 @@ def evaluate_recognition(
         seen=seen,
         faces=found,
         by_boxes=look_up(by_boxes, [face for face in found if face.detection is not None]),
-        by_truth=look_up(list(by_truth), found),
+        by_truth=look_up(by_truth, found),
         false_scores=identify(nobody, numbers.of([_NOBODY] * len(nobody)), rows, labels).scores,
         det_threshold=det_threshold,
         rec_threshold=rec_threshold,

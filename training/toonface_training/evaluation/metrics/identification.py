@@ -21,6 +21,7 @@ class Identification:
     A probe is of somebody known when its label is in the gallery, else of a stranger.
 
     Attributes:
+        known: BOOL [P]: whose character is in the gallery.
         ranks: INT64 [P]: 1 where no other character is as similar as the right one, 2 where one is, and so on; 0 for
             strangers.
         nearest: INT64 [P], the row of the most similar gallery picture.
@@ -32,6 +33,7 @@ class Identification:
         alike: of each probe to those of others of the same group (such as the style of the drawing).
     """
 
+    known: NDArray[np.bool_]
     ranks: NDArray[np.int64]
     nearest: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -39,11 +41,6 @@ class Identification:
     genuine: ScoreCounts
     impostors: ScoreCounts
     alike: ScoreCounts
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """BOOL [P]: whose character is in the gallery."""
-        return self.ranks > 0
 
     def within(self, rank: int) -> Rate:
         """Known probes whose character is among the `rank` most similar ones."""
@@ -61,9 +58,11 @@ class Identification:
         )
 
     def threshold_for(self, far: float) -> float | None:
-        """The `rec_threshold` at which at most the share `far` of the strangers get a name; None without strangers."""
-        strangers = self.scores[~self.known]
-        return ScoreCounts.of(strangers).threshold_for(far) if len(strangers) else None
+        """The `rec_threshold` at which at most the share `far` of the strangers get a name.
+
+        None without strangers, and where more of them than that have a similarity of 1.
+        """
+        return ScoreCounts.of(self.scores[~self.known]).threshold_for(far)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +112,7 @@ def identify(
     sorted_groups = None if gallery_groups is None else gallery_groups[order]
     count = len(probes)
     found = Identification(
+        known=np.isin(probe_labels, labels),
         ranks=np.zeros(count, np.int64),
         nearest=np.zeros(count, np.int64),
         scores=np.zeros(count, np.float32),
@@ -145,13 +145,12 @@ def _rank(
     piece: slice,
 ) -> None:
     """Fill in ranks and the best of the others, from the best similarity to each label, FP32 [P,L]."""
-    rows, columns = np.arange(len(by_label)), np.searchsorted(labels, probe_labels)
-    known = labels[np.minimum(columns, len(labels) - 1)] == probe_labels
-    rows, columns = rows[known], columns[known]
+    rows = np.flatnonzero(found.known[piece])
+    columns = np.searchsorted(labels, probe_labels[rows])
     own = np.full(len(by_label), np.inf, np.float32)
     own[rows] = by_label[rows, columns]
     # As similar counts as more similar: an embedder that gives everybody the same numbers is right about nobody. The
-    # right one's own similarity is counted too, which makes the rank of the best one 1.
-    found.ranks[piece] = (by_label >= own[:, np.newaxis]).sum(axis=1)
+    # right one's own similarity is counted too, which makes the rank of the best one 1. Nothing is less than NaN.
+    found.ranks[piece] = (~(by_label < own[:, np.newaxis])).sum(axis=1)
     by_label[rows, columns] = -1
     found.others[piece] = by_label.max(axis=1)
