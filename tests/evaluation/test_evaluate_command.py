@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,11 @@ def test_features_are_measured_on_pairs_and_a_gallery(feature_set: Path, tmp_pat
         assert impostors["alike"][f"{far:g}"]["far"]["value"] <= far
     # One of three strangers is within half of them, two are not.
     assert one["thresholds_for_far"]["0.5"]["strangers_named"]["hits"] == 1
-    for name in ("pair_scores", "gallery_1_wrong", "gallery_2_strangers", "gallery_1_roc", "false_accepts"):
+    told = pairs["verification"]
+    assert list(told) == ["0.01", "0.5"]
+    assert told["0.5"]["far"]["of"] == told["0.5"]["tar"]["of"] == 24
+    assert told["0.5"]["tar"]["hits"] > told["0.5"]["far"]["hits"] == 12
+    for name in ("pair_scores", "pair_roc", "gallery_1_wrong", "gallery_2_strangers", "gallery_1_roc", "false_accepts"):
         assert (tmp_path / "report" / f"{name}.png").stat().st_size > 5_000, name
 
 
@@ -80,8 +85,30 @@ def test_the_demo_models_name_the_demo(detection_set: Path, tmp_path: Path) -> N
 def test_without_json_there_is_a_table(feature_set: Path) -> None:
     done = _evaluate("feature", "colour-histogram", feature_set)
     assert done.exit_code == 0, done.output
-    for text in ("accuracy, as served", "48 pairs", "rank 1", "of the same style"):
+    for text in ("accuracy, as served", "48 pairs", "rank 1", "of the same style", "TAR at FAR 0.01 against different"):
         assert text in done.stdout
+
+
+def test_thresholds_are_shown_in_full(feature_set: Path) -> None:
+    arguments = ("feature", "colour-histogram", feature_set, "--far", 0.34)
+    figures = json.loads(_evaluate(*arguments, "--json").stdout)["figures"]
+    threshold = figures["galleries"]["all"]["thresholds_for_far"]["0.34"]["rec_threshold"]
+    (row,) = (line for line in _evaluate(*arguments).stdout.splitlines() if "rec_threshold that names" in line)
+    shown = next(word for word in row.split() if word.startswith("0.") and len(word) == 7)
+    assert float(shown) == threshold
+    strict = _evaluate(*arguments, "--rec-threshold", shown, "--json")
+    named = json.loads(strict.stdout)["figures"]["galleries"]["all"]["deployed"]["strangers_named"]
+    assert named == figures["galleries"]["all"]["thresholds_for_far"]["0.34"]["strangers_named"]
+
+
+def test_without_the_flip_test_the_accuracy_is_not_paddlexs(feature_set: Path, tmp_path: Path) -> None:
+    # PaddleX's layout: pairs, and no gallery.
+    shutil.copytree(feature_set / "val", tmp_path / "val")
+    done = _evaluate("feature", "colour-histogram", tmp_path, "--far", 0.1, "--json")
+    document = json.loads(done.stdout)
+    pairs = document["figures"]["pairs"]
+    assert document["metrics"] == {"acc_as_served": pairs["accuracy"]["accuracy"]}
+    assert pairs["verification"]["0.1"]["far"]["value"] <= 0.1
 
 
 @pytest.mark.parametrize(

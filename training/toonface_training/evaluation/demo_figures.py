@@ -13,7 +13,7 @@ from toonface_training.evaluation.detection import evaluate_detection
 from toonface_training.evaluation.embedded import embed_files
 from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
 from toonface_training.evaluation.metrics.rate import Rate
-from toonface_training.evaluation.metrics.scores import tar_at_far
+from toonface_training.evaluation.metrics.scores import ScoreCounts, tar_at_far
 from toonface_training.evaluation.recognition import LARGE, evaluate_recognition
 from toonface_training.evaluation.rows import share
 from toonface_training.evaluation.subjects import Chained, Recogniser, Remembered
@@ -163,10 +163,15 @@ def _gallery(subject: Subject, sample: Sample, kind: str, track: Track) -> Figur
             of_set[f"named rightly, gallery of {shots}"] = decided.right
             if shots == 1:
                 for far in FARS:
-                    of_set[f"TAR at FAR {far:g}, same style"] = tar_at_far(found.genuine, found.alike, far).tar
-                    of_set[f"TAR at FAR {far:g}, any style"] = tar_at_far(found.genuine, found.impostors, far).tar
+                    of_set[f"TAR at FAR {far:g}, same style"] = _tar(found.genuine, found.alike, far)
+                    of_set[f"TAR at FAR {far:g}, any style"] = _tar(found.genuine, found.impostors, far)
         figures |= _named(f"{STYLES[kind]}, {pose}", of_set)
     return figures
+
+
+def _tar(genuine: ScoreCounts, impostors: ScoreCounts, far: float) -> Rate | None:
+    at = tar_at_far(genuine, impostors, far)
+    return None if at is None else at.tar
 
 
 def _recognition(

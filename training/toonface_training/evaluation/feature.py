@@ -20,6 +20,9 @@ from toonface_training.evaluation.tracking import Track, silent
 FARS = (1e-2, 1e-3)
 RANKS = (1, 5)
 
+# Smallest norm to divide by, as in exported graphs.
+_MIN_NORM = 1e-12
+
 
 @dataclass(frozen=True, eq=False)
 class PairOutcome:
@@ -31,18 +34,31 @@ class PairOutcome:
         served: the accuracy of the embeddings as they are served.
         mirrored_too: the accuracy with the features of the mirrored picture added to those of the picture, as PaddleX's
             own evaluation has it (`flip_test`); None where it was not asked for.
+        fars: false-accept rates to find thresholds for.
     """
 
     pairs: Sequence[Pair]
     similarities: NDArray[np.float32]
     served: PairAccuracy
     mirrored_too: PairAccuracy | None
+    fars: Sequence[float] = FARS
+
+    @property
+    def genuine(self) -> ScoreCounts:
+        """The similarities, as served, of the pairs that show one character."""
+        return ScoreCounts.of(self.similarities[[pair.same for pair in self.pairs]])
+
+    @property
+    def impostors(self) -> ScoreCounts:
+        """The similarities, as served, of the pairs that show two."""
+        return ScoreCounts.of(self.similarities[[not pair.same for pair in self.pairs]])
 
     def as_dict(self) -> dict[str, Any]:
         """The figures for JSON."""
         return {
             "accuracy": asdict(self.served),
             "accuracy_flip_test": self.mirrored_too and asdict(self.mirrored_too),
+            "verification": _acceptances(self.genuine, self.impostors, self.fars),
         }
 
 
@@ -101,10 +117,12 @@ class FeatureOutcome:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The main figures, PaddleX's `acc` first."""
+        """The main figures; first PaddleX's `acc`, which is with the flip test, or `acc_as_served` without it."""
         metrics: dict[str, float | None] = {}
-        if self.pairs is not None:
-            metrics["acc"] = (self.pairs.mirrored_too or self.pairs.served).accuracy
+        if self.pairs is not None and self.pairs.mirrored_too is not None:
+            metrics["acc"] = self.pairs.mirrored_too.accuracy
+        elif self.pairs is not None:
+            metrics["acc_as_served"] = self.pairs.served.accuracy
         for outcome in self.galleries:
             for rank in RANKS:
                 metrics[f"rank{rank}_{outcome.name}"] = outcome.found.within(rank).value
@@ -150,7 +168,7 @@ def evaluate_feature(
     told = None
     if pairs:
         mirrored = embed_files(embedder, of_pairs, track, mirrored=True) if flip_test else None
-        told = _tell_pairs(pairs, embeddings, mirrored)
+        told = _tell_pairs(pairs, embeddings, mirrored, fars)
     every: list[int | None] = [*shots] if shots else [None]
     galleries = [look_up(gallery_set, embeddings, most, rec_threshold, fars) for most in every] if gallery_set else []
     return FeatureOutcome(told, galleries, gallery_set)
@@ -168,7 +186,9 @@ def decisions_dict(found: Identification, threshold: float) -> dict[str, Any]:
     }
 
 
-def _tell_pairs(pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddings | None) -> PairOutcome:
+def _tell_pairs(
+    pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddings | None, fars: Sequence[float]
+) -> PairOutcome:
     same = np.array([pair.same for pair in pairs])
     left, right = (embeddings.of(paths) for paths in zip(*((pair.left, pair.right) for pair in pairs), strict=True))
     similarities = np.sum(left * right, axis=1)
@@ -180,9 +200,10 @@ def _tell_pairs(pairs: Sequence[Pair], embeddings: Embeddings, mirrored: Embeddi
             each + mirrored.of(paths)
             for each, paths in ((left, [p.left for p in pairs]), (right, [p.right for p in pairs]))
         ]
-        units = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in sums]
+        # Opposite vectors add up to nothing, which is like nothing else.
+        units = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), _MIN_NORM) for each in sums]
         accuracy = pair_accuracy(np.sum(units[0] * units[1], axis=1), same)
-    return PairOutcome(pairs, similarities, pair_accuracy(similarities, same), accuracy)
+    return PairOutcome(pairs, similarities, pair_accuracy(similarities, same), accuracy, fars)
 
 
 def look_up(
@@ -226,8 +247,8 @@ def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts, fars: Sequence[fl
     return {_label(far): _acceptance(tar_at_far(genuine, impostors, far)) for far in fars}
 
 
-def _acceptance(at: Acceptance) -> dict[str, Any]:
-    return {"threshold": at.threshold, "tar": at.tar.as_dict(), "far": at.far.as_dict()}
+def _acceptance(at: Acceptance | None) -> dict[str, Any] | None:
+    return None if at is None else {"threshold": at.threshold, "tar": at.tar.as_dict(), "far": at.far.as_dict()}
 
 
 def _label(far: float) -> str:

@@ -32,7 +32,8 @@ def pair_rows(outcome: PairOutcome) -> list[Row]:
     rows = [_accuracy_row("accuracy, as served", outcome.served)]
     if outcome.mirrored_too is not None:
         rows.append(_accuracy_row("accuracy, mirrored pictures added (flip test)", outcome.mirrored_too))
-    return rows
+    genuine, impostors = outcome.genuine, outcome.impostors
+    return rows + [_tar_row(genuine, impostors, "different pairs", far) for far in outcome.fars]
 
 
 def gallery_rows(outcome: GalleryOutcome) -> list[Row]:
@@ -93,15 +94,24 @@ def _accuracy_row(name: str, accuracy: PairAccuracy) -> Row:
 
 
 def _threshold_rows(found: Identification, far: float) -> list[Row]:
-    threshold = found.threshold_for(far)
-    if threshold is None:
+    if found.known.all():
         return []
+    name, threshold = f"rec_threshold that names at most {far:g} of the strangers", found.threshold_for(far)
+    if threshold is None:
+        return [(name, share(None), "more of them than that have a similarity of 1")]
     decided = found.decisions(threshold)
     basis = f"names {share(decided.right.value)} of the known rightly; {decided.strangers.of:,} strangers"
-    return [(f"rec_threshold that names at most {far:g} of the strangers", f"{threshold:.3f}", basis)]
+    return [(name, _threshold(threshold), basis)]
 
 
 def _tar_row(genuine: ScoreCounts, impostors: ScoreCounts, name: str, far: float) -> Row:
-    at = tar_at_far(genuine, impostors, far)
-    label, value, basis = rate_row(f"TAR at FAR {far:g} against {name}", at.tar)
-    return label, value, f"{basis}; {at.far.hits:,} of {at.far.of:,} impostors; threshold {at.threshold:.3f}"
+    label, at = f"TAR at FAR {far:g} against {name}", tar_at_far(genuine, impostors, far)
+    if at is None:
+        return label, share(None), "no threshold keeps to it" if impostors.total else "there are no impostors"
+    _, value, basis = rate_row(label, at.tar)
+    return label, value, f"{basis}; {at.far.hits:,} of {at.far.of:,} impostors; threshold {_threshold(at.threshold)}"
+
+
+def _threshold(value: float) -> str:
+    """One of `edges()`, in full: rounded, it would let others in."""
+    return f"{value:.5f}"

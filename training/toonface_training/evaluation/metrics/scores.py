@@ -17,13 +17,15 @@ BINS = 40_000
 class ScoreCounts:
     """How many scores, -1 to 1, fell into each of `BINS` equal bins. Takes any number of scores in the same memory.
 
-    A pair is accepted when its score is at least the threshold, as the gallery accepts from `rec_threshold` on.
+    A pair is accepted when its score is at least the threshold, as the gallery accepts from `rec_threshold` on; the two
+    are compared in FP32, as there.
 
     Attributes:
-        counts: INT64 [BINS]; scores beyond either end are counted in the last bin there.
+        counts: INT64 [BINS + 1]; the last bin is of scores of 1, and of those that rounding put above it. Those below
+            -1 are counted in the first.
     """
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS + 1, np.int64))
 
     @classmethod
     def of(cls, scores: NDArray[np.float32] | NDArray[np.float64]) -> ScoreCounts:
@@ -39,24 +41,29 @@ class ScoreCounts:
 
     def add(self, scores: NDArray[np.float32] | NDArray[np.float64]) -> None:
         """Count an array of scores of any shape."""
-        bins = np.floor((scores.ravel().astype(np.float64) + 1) * (BINS / 2)).astype(np.int64)
-        self.counts[:] += np.bincount(np.clip(bins, 0, BINS - 1), minlength=BINS)
+        values = scores.ravel().astype(np.float32)
+        bins = np.floor((values.astype(np.float64) + 1) * (BINS / 2)).astype(np.int64).clip(0, BINS)
+        # An edge in FP32 may lie a little beside where the multiplication puts it.
+        bins -= values < _EDGES[bins]
+        bins += values >= _EDGES[bins + 1]
+        self.counts[:] += np.bincount(bins.clip(0), minlength=BINS + 1)
 
     def accepted(self) -> NDArray[np.int64]:
         """INT64 [BINS + 1]: how many scores are at or above each of `edges()`."""
-        return np.concatenate([np.cumsum(self.counts[::-1])[::-1], np.zeros(1, np.int64)])
+        return np.asarray(np.cumsum(self.counts[::-1])[::-1])
 
     def accepted_at(self, threshold: float) -> Rate:
         """The share of scores that reach a threshold, which counts as the next edge above it."""
-        edge = int(np.clip(np.ceil(np.round((threshold + 1) * (BINS / 2), 6)), 0, BINS))
+        edge = int(np.searchsorted(_EDGES, np.float32(threshold)))
         return Rate(int(self.counts[edge:].sum()), self.total)
 
-    def threshold_for(self, most: float) -> float:
+    def threshold_for(self, most: float) -> float | None:
         """The smallest threshold, of `edges()`, that at most the share `most` of the scores reach.
 
-        With no scores every threshold does, so it is -1. It is 1 when even more scores than that are 1.
+        None where there is none: even more scores than that are 1, or there are no scores, of which nothing follows.
         """
-        return float(edges()[int(np.argmax(self.accepted() <= most * self.total))])
+        kept = np.flatnonzero(self.accepted() <= most * self.total)
+        return float(edges()[kept[0]]) if self.total and len(kept) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +84,20 @@ class Acceptance:
 
 
 def edges() -> NDArray[np.float64]:
-    """FP64 [BINS + 1], the edges of the bins, from -1 to 1."""
+    """FP64 [BINS + 1], the lower edges of the bins, from -1 to 1."""
     return np.round(np.arange(BINS + 1) / (BINS / 2) - 1, 5)
 
 
-def tar_at_far(genuine: ScoreCounts, impostors: ScoreCounts, wanted_far: float) -> Acceptance:
-    """The true-accept rate at the threshold that lets at most `wanted_far` of the impostors in."""
+# The same as scores are compared with them, and one that no score reaches.
+_EDGES = np.append(edges(), np.inf).astype(np.float32)
+
+
+def tar_at_far(genuine: ScoreCounts, impostors: ScoreCounts, wanted_far: float) -> Acceptance | None:
+    """The true-accept rate at the threshold that lets at most `wanted_far` of the impostors in.
+
+    None where no threshold does, or where there are no impostors.
+    """
     threshold = impostors.threshold_for(wanted_far)
+    if threshold is None:
+        return None
     return Acceptance(wanted_far, threshold, tar=genuine.accepted_at(threshold), far=impostors.accepted_at(threshold))

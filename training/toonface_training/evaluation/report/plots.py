@@ -51,7 +51,7 @@ def overlap_plot(overlaps: NDArray[np.float64]) -> Figure:
 def roc_plot(genuine: ScoreCounts, impostors: Mapping[str, ScoreCounts]) -> Figure:
     """True accepts over false ones, the latter on a logarithmic axis down to one impostor."""
     figure, axes = _axes("false-accept rate", "true-accept rate")
-    least: float = 1.0
+    least = 0.1
     for (name, counts), colour in zip(impostors.items(), (BLUE, ORANGE, GREEN), strict=False):
         far, tar = counts.accepted() / max(counts.total, 1), genuine.accepted() / max(genuine.total, 1)
         shown = far > 0
@@ -71,7 +71,9 @@ def score_plot(kinds: Mapping[str, ScoreCounts], threshold: float) -> Figure:
     bars = edges()[:: BINS // _BARS]
     low = 1.0
     for (name, counts), colour in zip(kinds.items(), (BLUE, ORANGE, GREEN), strict=False):
-        heights = counts.counts.reshape(_BARS, -1).sum(axis=1) / max(counts.total, 1)
+        heights = counts.counts[:-1].reshape(_BARS, -1).sum(axis=1)
+        heights[-1] += counts.counts[-1]
+        heights = heights / max(counts.total, 1)
         axes.stairs(heights, bars, fill=True, alpha=0.45, color=colour, label=f"{name} ({counts.total:,} pairs)")
         if counts.total:
             low = min(low, float(bars[np.flatnonzero(heights)[0]]))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from toonface_training.evaluation.detection import DetectionOutcome
 from toonface_training.evaluation.feature import FeatureOutcome, GalleryOutcome, PairOutcome
-from toonface_training.evaluation.metrics.scores import ScoreCounts
 from toonface_training.evaluation.recognition import RecognitionOutcome
 from toonface_training.evaluation.report import mistakes, plots
 from toonface_training.evaluation.report.page import Picture, Section
@@ -67,15 +66,16 @@ def recognition_sections(outcome: RecognitionOutcome) -> list[Section]:
 
 
 def _pair_sections(outcome: PairOutcome) -> list[Section]:
-    kinds = {
-        name: ScoreCounts.of(outcome.similarities[[pair.same == same for pair in outcome.pairs]])
-        for name, same in (("same character", True), ("different characters", False))
-    }
+    genuine, impostors = outcome.genuine, outcome.impostors
+    kinds = {"same character": genuine, "different characters": impostors}
     return [
         Section(
             "Pairs",
             pair_rows(outcome),
-            pictures=[Picture("pair_scores", plots.score_plot(kinds, outcome.served.threshold))],
+            pictures=[
+                Picture("pair_scores", plots.score_plot(kinds, outcome.served.threshold)),
+                Picture("pair_roc", plots.roc_plot(genuine, {"different pairs": impostors})),
+            ],
         ),
         _sheet(
             "Pairs taken for different",
