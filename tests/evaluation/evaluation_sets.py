@@ -56,24 +56,34 @@ def feature_set(folder: Path) -> Path:
 
 
 def generated_set(folder: Path) -> Path:
-    """The demo in the layout of a generated set; its unseen half is a copy of the seen one."""
+    """The demo in the layout of a generated set. Its unseen half has fewer scenes, characters and pairs.
+
+    Three characters are not enrolled in the seen half, and five in the other.
+    """
     scenes = detection_set(folder / "detection") / "annotations"
     coco = json.loads((scenes / "instance_val.json").read_text())
     files = [line.split(" ", 1) for line in (DEMO / "gallery" / "gallery.txt").read_text().splitlines()]
     labels = {name: f"{'odd' if number % 2 else 'even'}-{number}" for number, (_, name) in enumerate(files[::3])}
     for annotation in coco["annotations"]:
         annotation["character"] = labels.get(annotation["character"], "odd-99")
-    for split in ("test", "unseen"):
-        (scenes / f"instance_{split}.json").write_text(json.dumps(coco))
-    for kind in ("seen", "unseen"):
+    shown = sorted({annotation["image_id"] for annotation in coco["annotations"]})[:3]
+    fewer = {
+        **coco,
+        "images": [image for image in coco["images"] if image["id"] in shown],
+        "annotations": [each for each in coco["annotations"] if each["image_id"] in shown],
+    }
+    pairs = (feature_set(folder / "feature") / "val" / "pair_label.txt").read_text().splitlines(keepends=True)
+    (folder / "feature" / "val" / "pair_label_unseen.txt").write_text("".join(pairs[:30]))
+    for kind, split, content, strangers in (("seen", "test", coco, 3), ("unseen", "unseen", fewer, 5)):
+        (scenes / f"instance_{split}.json").write_text(json.dumps(content))
         shutil.copytree(DEMO / "gallery", folder / "gallery" / kind)
         lines = [f"{file} {labels[name]}\n" for file, name in files]
-        probes = lines[2:-9:3] + [f"{file} Unknown\n" for file, _ in files[-9:]]
-        for name, content in (
-            ("gallery.txt", lines[:-9:3]),
-            ("gallery_3.txt", lines[:-9]),
+        probes = lines[2 : -3 * strangers : 3] + [f"{file} Unknown\n" for file, _ in files[-3 * strangers :]]
+        for name, some in (
+            ("gallery.txt", lines[: -3 * strangers : 3]),
+            ("gallery_3.txt", lines[: -3 * strangers]),
             ("probe.txt", probes),
             ("probe_turned.txt", probes),
         ):
-            (folder / "gallery" / kind / name).write_text("".join(content))
+            (folder / "gallery" / kind / name).write_text("".join(some))
     return folder

@@ -134,8 +134,17 @@ def test_scenes_of_others_than_the_gallerys_are_refused(detection_set: Path, fea
     assert "no face of the scenes is of a character of the gallery" in done.stderr
 
 
-def test_a_report_that_cannot_be_written_is_an_error(feature_set: Path, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_found_out_before_the_work(feature_set: Path, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("in the way")
-    done = _evaluate("feature", "colour-histogram", feature_set, "--output", tmp_path)
+    done = _evaluate("feature", "colour-histogram", feature_set, "--output", tmp_path, "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "cannot write to" in done.stderr
+
+
+def test_figures_are_shown_though_they_cannot_be_written(feature_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "evaluate_result.json").mkdir()
+    done = _evaluate("feature", "colour-histogram", feature_set, "--output", tmp_path, "--json")
     assert done.exit_code == 1
-    assert "cannot write the report" in done.stderr
+    assert json.loads(done.stdout)["done_flag"] is True
+    assert "cannot write" in done.stderr
+    assert [path.name for path in tmp_path.glob("*evaluate_result*")] == ["evaluate_result.json"]

@@ -14,7 +14,7 @@ from toonface_training.evaluation.changes_cli import changes
 from toonface_training.evaluation.demo_figures import Sample
 from toonface_training.evaluation.demo_forms import FORMS, all_forms
 from toonface_training.evaluation.feature import FARS
-from toonface_training.evaluation.runs import Run, run_detection, run_feature, run_recognition
+from toonface_training.evaluation.runs import Run, prepare, run_detection, run_feature, run_recognition
 from toonface_training.evaluation.subject_options import with_subject
 from toonface_training.evaluation.subjects.opening import Subject
 from toonface_training.evaluation.tracking import Item, Track
@@ -81,6 +81,8 @@ def detection(
       toonface evaluate detection output/best_model cartoon/detection --output report/
       toonface evaluate detection 127.0.0.1:8001 cartoon/detection --split unseen
     """
+    if output:
+        prepare(output)
     with _tracked() as track:
         run = run_detection(subject, dataset, split=split, det_threshold=det_threshold, track=track)
     _hand_over(run, output, as_json)
@@ -138,6 +140,8 @@ def feature(
       toonface evaluate feature build/repository cartoon/gallery/seen
       toonface evaluate feature colour-histogram cartoon/gallery/seen --probes cartoon/gallery/seen/probe_turned.txt
     """
+    if output:
+        prepare(output)
     with _tracked() as track:
         run = run_feature(
             subject,
@@ -185,6 +189,8 @@ def recognition(
       toonface evaluate recognition build/repository cartoon/detection --split test \\
           --gallery cartoon/gallery/seen/gallery.txt
     """
+    if output:
+        prepare(output)
     with _tracked() as track:
         run = run_recognition(
             subject,
@@ -225,7 +231,8 @@ def demo_models(dataset: Path, pipeline: Path, forms: tuple[str, ...], every: in
     """Make the whole table of figures for a pair of models, in each form that they take on the way to being served.
 
     DATASET is what `toonface dataset cartoon` wrote. The models are exported and served for it. Beside them stand a
-    random network and a colour histogram.
+    random network and a colour histogram. Forms that an earlier run measured stay in the table; figures of other models
+    or another sample are kept as earlier_figures.json and .md.
 
     \b
     Example:
@@ -255,11 +262,17 @@ def _tracked() -> Iterator[Track]:
 
 
 def _hand_over(run: Run, output: Path | None, as_json: bool) -> None:
-    """Writes the result where it was asked for, and shows it."""
-    written = run.save(output) if output else []
+    """Shows the result, and writes it where it was asked for."""
     if as_json:
         write_json(run.document)
-        return
+    else:
+        _show(run)
+    for path in run.save(output) if output else []:
+        if not as_json:
+            tables().print(f"wrote {path}", soft_wrap=True)
+
+
+def _show(run: Run) -> None:
     console = tables()
     console.print(run.title, soft_wrap=True)
     for title, rows in run.tables.items():
@@ -270,5 +283,3 @@ def _hand_over(run: Run, output: Path | None, as_json: bool) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    for path in written:
-        console.print(f"wrote {path}", soft_wrap=True)

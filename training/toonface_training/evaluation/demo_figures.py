@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from toonface_client.cli.gallery_list import read_gallery_list
-from toonface_training.evaluation.datasets import PROBES, GallerySet, Scene, read_pairs, read_scenes
+from toonface_contract.errors import ConfigError
+from toonface_export.paddle_model import sha256_of
+from toonface_training.evaluation.datasets import PROBES, GallerySet, Pair, Scene, read_pairs, read_scenes
 from toonface_training.evaluation.detection import evaluate_detection
 from toonface_training.evaluation.embedded import embed_files
 from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
+from toonface_training.evaluation.metrics.pairs import FOLDS
 from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import ScoreCounts, tar_at_far
-from toonface_training.evaluation.recognition import LARGE, evaluate_recognition
+from toonface_training.evaluation.recognition import LARGE, evaluate_recognition, must_show_enrolled
 from toonface_training.evaluation.rows import share
 from toonface_training.evaluation.subjects import Chained, Recogniser, Remembered
 from toonface_training.evaluation.subjects.opening import Subject
@@ -34,6 +38,17 @@ _GALLERIES = {1: "gallery.txt", 3: "gallery_3.txt"}
 _POSES = {PROBES: "upright", "probe_turned.txt": "turned up to 30\u00b0"}
 
 
+_LISTS = tuple(
+    place
+    for kind in STYLES
+    for place in (
+        f"detection/annotations/instance_{_SPLITS[kind]}.json",
+        f"feature/val/{_PAIRS[kind]}",
+        *(f"gallery/{kind}/{name}" for name in (*_GALLERIES.values(), *_POSES)),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Sample:
     """What of a dataset is looked at: of scenes, pairs and probes every `every`-th; galleries are whole."""
@@ -44,6 +59,32 @@ class Sample:
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
         """The part of them that is looked at."""
         return items[:: self.every]
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of all lists and splits that there are: what the dataset says that its pictures show."""
+        paths = (self.dataset / place for place in _LISTS)
+        return hashlib.sha256("".join(sha256_of(path) for path in paths if path.is_file()).encode()).hexdigest()
+
+
+def must_be_complete(sample: Sample, *, scenes: bool) -> None:
+    """Read all lists and splits, so that a long run does not find out late what is missing.
+
+    Args:
+        sample: of a folder that `toonface dataset cartoon` wrote.
+        scenes: whether scenes are needed: a detector takes part.
+
+    Raises:
+        ConfigError: a list or a split is missing, malformed, or too small to be measured on.
+    """
+    for kind in STYLES:
+        _chosen_pairs(sample, kind)
+        folder = sample.dataset / "gallery" / kind
+        galleries = [read_gallery_list(folder / name) for name in _GALLERIES.values()]
+        for name in _POSES:
+            read_gallery_list(folder / name)
+        if scenes:
+            must_show_enrolled(sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind])), galleries[0])
 
 
 def demo_figures(subject: Subject, sample: Sample, track: Track = silent) -> Figures:
@@ -84,15 +125,23 @@ def table(columns: Mapping[str, Figures]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def furthest(figures: Figures, others: Figures) -> tuple[str, float]:
-    """The figure in which two subjects differ most, and by how much; of those that both have."""
+def from_dict(content: Mapping[str, Mapping[str, Any]]) -> Figures:
+    """Figures as `as_dict` has them.
+
+    Raises:
+        KeyError: it is something else.
+    """
+    return {name: Rate(each["hits"], each["of"]) if "hits" in each else each["value"] for name, each in content.items()}
+
+
+def furthest(figures: Figures, others: Figures) -> tuple[str, float] | None:
+    """The figure in which two subjects differ most, and by how much; of those that both have, if there are any."""
     differences = {
         name: abs(one - two)
         for name in figures.keys() & others.keys()
         if (one := value_of(figures[name])) is not None and (two := value_of(others[name])) is not None
     }
-    name = max(sorted(differences), key=lambda each: differences[each])
-    return name, differences[name]
+    return max(sorted(differences.items()), key=lambda each: each[1], default=None)
 
 
 def value_of(figure: Rate | float | None) -> float | None:
@@ -124,14 +173,11 @@ def _scenes(subject: Subject, sample: Sample, kind: str, track: Track) -> Figure
 
 
 def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
-    path = sample.dataset / "feature" / "val" / _PAIRS[kind]
-    if not path.is_file():
+    pairs = _chosen_pairs(sample, kind)
+    if not pairs:
         return {}
-    # Same and different pairs alternate: take them two by two.
-    pairs = read_pairs(path)
-    chosen = [pair for place, pair in enumerate(pairs) if place // 2 % sample.every == 0]
     outcome = evaluate_feature(
-        subject.must_embed(), pairs=chosen, rec_threshold=subject.rec_threshold, flip_test=True, track=track
+        subject.must_embed(), pairs=pairs, rec_threshold=subject.rec_threshold, flip_test=True, track=track
     )
     if outcome.pairs is None or outcome.pairs.mirrored_too is None:
         return {}
@@ -142,6 +188,18 @@ def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures
             "accuracy, flip test": outcome.pairs.mirrored_too.accuracy,
         },
     )
+
+
+def _chosen_pairs(sample: Sample, kind: str) -> list[Pair]:
+    """None where the dataset has no such list, which sets without a feature part have not."""
+    path = sample.dataset / "feature" / "val" / _PAIRS[kind]
+    if not path.is_file():
+        return []
+    # Same and different pairs alternate: take them two by two.
+    pairs = [pair for place, pair in enumerate(read_pairs(path)) if place // 2 % sample.every == 0]
+    if len(pairs) < FOLDS:
+        raise ConfigError(f"of {path} there are {len(pairs)} pairs to look at; the accuracy needs at least {FOLDS}")
+    return pairs
 
 
 def _gallery(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toonface_contract.errors import ConfigError
+from toonface_export.families import DETECTORS, EMBEDDERS
+from toonface_export.paddle_model import PARAMETERS, read_paddle_model, sha256_of
 from toonface_export.pipeline import read_pipeline
 from toonface_export.repository import export_repository
-from toonface_training.evaluation.demo_figures import Figures, Sample, as_dict, demo_figures, furthest, table
+from toonface_training.evaluation.demo_figures import Sample, demo_figures, must_be_complete
+from toonface_training.evaluation.demo_results import Results
+from toonface_training.evaluation.outputs import must_be_writable
 from toonface_training.evaluation.serving import served
 from toonface_training.evaluation.subjects.floors import FLOORS
-from toonface_training.evaluation.subjects.opening import Subject, SubjectSettings, open_subject
+from toonface_training.evaluation.subjects.opening import Subject, SubjectSettings, model_folder, open_subject
 from toonface_training.evaluation.tracking import Track, silent
 
 FORMS = ("paddle", "onnxruntime", "openvino", "server", *FLOORS)
@@ -26,6 +28,9 @@ def all_forms(
     pipeline: Path, sample: Sample, forms: Sequence[str], output: Path, track: Track = silent
 ) -> tuple[dict[str, Any], str]:
     """Measure a pair of models in several forms, and write `figures.json` and `figures.md`.
+
+    Forms that an earlier run measured, of the same models on the same sample, stay in both. Figures of something else
+    are renamed.
 
     Args:
         pipeline: PaddleX's pipeline file, which names the two.
@@ -40,40 +45,35 @@ def all_forms(
     Raises:
         ToonfaceError: a model, the data or the server is not what it should be, or `output` cannot be written to.
     """
+    must_be_writable(output)
+    must_be_complete(sample, scenes=any(form not in FLOORS for form in forms))
+    results = Results(output, _about(pipeline, sample))
+    columns = results.earlier()
     repository = output / "repository"
     if any(form in _EXPORTED for form in forms):
         export_repository(read_pipeline(pipeline), repository, lambda step: None)
-    columns: dict[str, Figures] = {}
     for form in forms:
         with _opened(form, pipeline, repository, output) as subject:
             columns[form] = demo_figures(subject, sample, _prefixed(track, form))
         # After each form, so that a long run that is stopped leaves what it has.
-        document, markdown = _document(columns, sample), table(columns)
-        _write(document, markdown, output)
+        columns = {each: columns[each] for each in FORMS if each in columns}
+        document, markdown = results.write(columns)
     return document, markdown
 
 
-def _document(columns: Mapping[str, Figures], sample: Sample) -> dict[str, Any]:
-    first, *others = columns
+def _about(pipeline: Path, sample: Sample) -> dict[str, Any]:
+    modules = read_pipeline(pipeline).modules
+    models = [
+        read_paddle_model(model_folder(module), known=known, expected=module.model_name)
+        for module, known in ((modules.detection, tuple(DETECTORS)), (modules.recognition, tuple(EMBEDDERS)))
+    ]
     return {
         "dataset": str(sample.dataset),
+        "lists_sha256": sample.digest,
         "every": sample.every,
-        "figures": {form: as_dict(figures) for form, figures in columns.items()},
-        "furthest": {
-            form: dict(zip(("figure", "difference"), furthest(columns[first], columns[form]), strict=True))
-            for form in others
-            if form not in FLOORS
-        },
+        "pipeline_sha256": sha256_of(pipeline),
+        "models": {model.name: f"sha256:{model.sha256[PARAMETERS]}" for model in models},
     }
-
-
-def _write(document: dict[str, Any], markdown: str, output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "figures.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        (output / "figures.md").write_text(markdown, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write to {str(output)!r}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -142,11 +142,7 @@ def evaluate_recognition(
     faces = [
         (place, row) for place, scene in enumerate(scenes) for row in np.flatnonzero(~scene.truth.ignored).tolist()
     ]
-    if not {scenes[place].labels[row] for place, row in faces} & {picture.label for picture in gallery}:
-        raise ConfigError(
-            "no face of the scenes is of a character of the gallery: the annotations lack `character`, "
-            "or the gallery is of others"
-        )
+    must_show_enrolled(scenes, gallery)
     enrolled = embed_files(embedder, [picture.path for picture in gallery], track)
     pictures = read_pictures([scene.path for scene in scenes])
     seen = list(track(recogniser.find(pictures, det_threshold), len(scenes), "recognise faces"))
@@ -178,6 +174,22 @@ def evaluate_recognition(
         det_threshold=det_threshold,
         rec_threshold=rec_threshold,
     )
+
+
+def must_show_enrolled(scenes: Sequence[Scene], gallery: Sequence[ListedPicture]) -> None:
+    """Refuses scenes that say nothing of a gallery.
+
+    Raises:
+        ConfigError: no face of the scenes that counts has a label that the gallery has.
+    """
+    shown = {
+        label for each in scenes for label, ignored in zip(each.labels, each.truth.ignored, strict=True) if not ignored
+    }
+    if not shown & {picture.label for picture in gallery}:
+        raise ConfigError(
+            "no face of the scenes is of a character of the gallery: the annotations lack `character`, "
+            "or the gallery is of others"
+        )
 
 
 def _true_crops(scenes: Sequence[Scene]) -> Iterator[Pixels]:

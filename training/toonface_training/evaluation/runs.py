@@ -20,6 +20,7 @@ from toonface_training.evaluation.datasets import (
 )
 from toonface_training.evaluation.detection import evaluate_detection
 from toonface_training.evaluation.feature import FARS, evaluate_feature
+from toonface_training.evaluation.outputs import must_be_writable, write_whole
 from toonface_training.evaluation.recognition import evaluate_recognition
 from toonface_training.evaluation.rows import Row, detection_rows, gallery_rows, pair_rows, recognition_rows
 from toonface_training.evaluation.subjects.opening import Subject
@@ -46,7 +47,7 @@ class Run:
     sections: Callable[[], list[Any]]
 
     def save(self, folder: Path) -> list[Path]:
-        """Write `evaluate_result.json`, and the report's page in `report/`.
+        """Write `evaluate_result.json`, and then the report's page in `report/`.
 
         Returns:
             What was written.
@@ -56,10 +57,20 @@ class Run:
         """
         from toonface_training.evaluation.report.page import write_report
 
-        page = write_report(folder / REPORT, self.title, self.sections())
+        prepare(folder)
         result = folder / RESULT
-        result.write_text(json.dumps(self.document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        return [result, page]
+        write_whole(result, json.dumps(self.document, indent=2, ensure_ascii=False) + "\n")
+        return [result, write_report(folder / REPORT, self.title, self.sections())]
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder that `Run.save` will write to, so that long work is not done in vain.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
+    must_be_writable(folder)
+    must_be_writable(folder / REPORT)
 
 
 def run_detection(

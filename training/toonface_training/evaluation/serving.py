@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from toonface_contract.errors import ServerError
 
-_TOONFACE = Path(sys.executable).with_name("toonface")
+# More than `toonface serve` gives a server to start, by default; and what it takes to stop.
+_START_SECONDS, _STOP_SECONDS = 900, 120
 # Lines of the server's log to quote when it fails.
 _TAIL = 12
 
@@ -30,24 +31,44 @@ def served(repository: Path, folder: Path) -> Iterator[str]:
         The gRPC address, `host:port`.
 
     Raises:
-        ServerError: it ended before it was ready; the message ends with its last lines.
+        ServerError: there is no `toonface` to serve with; or it ended before it was ready, or was not ready in time,
+            and the message ends with its last lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready.json", folder / "server.log"
     ready.unlink(missing_ok=True)
-    command: list[str | Path] = [_TOONFACE, "serve", "--repository", repository, "--ready-file", ready]
+    command: list[str | Path] = [_toonface(), "serve", "--repository", repository, "--ready-file", ready]
     command += ["--gallery-store", f"sqlite:///{folder.absolute()}/gallery.sqlite3"]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603  (our own command)
     try:
+        deadline = time.monotonic() + _START_SECONDS
         while not ready.exists():
             if process.poll() is not None:
-                said = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:])
-                raise ServerError(f"the server ended with status {process.returncode}:\n{said}")
+                raise ServerError(f"the server ended with status {process.returncode}:\n{_last_lines(log)}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"the server is not ready after {_START_SECONDS} s:\n{_last_lines(log)}")
             time.sleep(0.1)
         ports = json.loads(ready.read_text())
         yield f"{ports['host']}:{ports['grpc_port']}"
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _toonface() -> str:
+    """The command beside the interpreter that runs this, as in a virtual environment; or else that of the PATH."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("toonface", path=beside) or shutil.which("toonface")
+    if found is None:
+        raise ServerError(f"there is no command `toonface` to serve with, neither in {beside} nor on the PATH")
+    return found
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:])

@@ -148,8 +148,8 @@ def open_subject(text: str, settings: SubjectSettings) -> Subject:
 
 def _pipeline(path: Path) -> Subject:
     pipeline = read_pipeline(path)
-    detector = PaddleDetector(_folder(pipeline.modules.detection), pipeline.serving)
-    embedder = PaddleEmbedder(_folder(pipeline.modules.recognition))
+    detector = PaddleDetector(model_folder(pipeline.modules.detection), pipeline.serving)
+    embedder = PaddleEmbedder(model_folder(pipeline.modules.recognition))
     return Subject(
         f"{detector.name} and {embedder.name}, Paddle",
         detector,
@@ -160,7 +160,8 @@ def _pipeline(path: Path) -> Subject:
     )
 
 
-def _folder(module: Module) -> Path:
+def model_folder(module: Module) -> Path:
+    """The inference folder of a pipeline's module: the one it names, or PaddleX's official model."""
     return module.model_dir or official_model(module.model_name)
 
 
