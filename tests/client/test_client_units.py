@@ -31,6 +31,16 @@ def test_an_array_arrives_as_the_pixels_it_is() -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded(pixels[:, ::-1])))), pixels[:, ::-1])
 
 
+def test_an_array_that_is_too_large_as_bmp_arrives_as_png() -> None:
+    side = 4730  # in BMP 67,109,240 bytes and the header; 67,108,864 are allowed
+    pixels = np.zeros((side, side - 1, 3), np.uint8)
+    pixels[:, ::7] = 90
+    data = encoded(pixels)
+    assert (data[:4], len(data) < MAX_IMAGE_BYTES) == (b"\x89PNG", True)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    assert encoded(pixels[:-1])[:2] == b"BM"
+
+
 def test_bytes_and_files_are_sent_as_they_are(picture_file: Path) -> None:
     assert encoded(picture_file) == encoded(str(picture_file)) == encoded(memoryview(picture())) == picture()
 
