@@ -12,7 +12,7 @@ import pytest
 from evaluation_sets import DEMO
 
 from toonface_contract.errors import ConfigError, InvalidImage, InvalidRequest
-from toonface_training.evaluation.datasets import read_pairs, read_picture, read_scenes, style_of
+from toonface_training.evaluation.datasets import in_turn, read_pairs, read_picture, read_scenes, style_of
 from toonface_training.evaluation.embedded import embed_files
 from toonface_training.evaluation.subjects import Pixels
 
@@ -49,6 +49,38 @@ def test_crowds_and_faces_outside_the_picture_do_not_count(tmp_path: Path) -> No
     assert scene.labels[0] == "micah-1"
 
 
+def test_persons_are_no_faces(tmp_path: Path) -> None:
+    annotations = [{"image_id": 3, "category_id": each, "bbox": [10 * each, 10, 5, 5]} for each in (1, 2, 2)]
+    for categories, faces in (({1: "Face", 2: "person"}, 1), ({1: "person", 2: "face"}, 2), ({1: "girl", 2: "boy"}, 3)):
+        named = [{"id": number, "name": name} for number, name in categories.items()]
+        (scene,) = read_scenes(_scenes(tmp_path, annotations=annotations, categories=named), "val")
+        assert len(scene.truth.boxes) == faces
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    _scenes(tmp_path)
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # whoever runs the tests may read everything
+    with pytest.raises(ConfigError, match=r"cannot read .*instance_val\.json: Permission denied"):
+        read_scenes(tmp_path, "val")
+
+
+def test_an_error_names_the_picture_whose_turn_it_is() -> None:
+    def answers(error: InvalidImage) -> Iterator[int]:
+        yield 1
+        raise error
+
+    paths = [Path("a.jpg"), Path("b.jpg"), Path("c.jpg")]
+    with pytest.raises(InvalidImage, match=r"^b\.jpg: it has 9 pixels too many$") as raised:
+        list(in_turn(answers(InvalidImage("it has 9 pixels too many", code="image_too_large")), paths))
+    assert raised.value.code == "image_too_large"
+    # Pictures are read ahead of their turn.
+    with pytest.raises(InvalidImage, match=r"^c\.jpg: no known format$"):
+        list(in_turn(answers(InvalidImage("c.jpg: no known format")), paths))
+
+
 def test_a_missing_split_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"instance_unseen.json is missing; .* has the splits val"):
         read_scenes(_scenes(tmp_path), "unseen")
@@ -59,9 +91,21 @@ def test_a_missing_split_is_refused_with_those_there_are(tmp_path: Path) -> None
     [
         ({"annotations": [{"image_id": 3, "bbox": [1, 2, 3]}]}, "annotations.0.bbox"),
         ({"annotations": [{"image_id": 4, "bbox": [1, 2, 3, 4]}]}, "image_id 4"),
-        ({"images": []}, "image_id 3"),
+        ({"images": []}, "lists no images"),
         ({"images": [], "annotations": []}, "lists no images"),
         ({"images": [{"id": 3, "file_name": "a.jpg"}]}, "images.0.width"),
+        ({"images": [{"id": 3, "file_name": "a.jpg", "width": 0, "height": 4}]}, "images.0.width"),
+        ({"images": [{"id": 3, "file_name": f"{name}.jpg", "width": 9, "height": 4} for name in "ab"]}, "3 is there"),
+        ({"annotations": [{"image_id": 3, "bbox": [9, 2, -3, 4]}]}, "annotations.0.bbox.2"),
+        ({"annotations": [{"image_id": 3, "bbox": [float("nan"), 2, 3, 4]}]}, "annotations.0.bbox.0"),
+        ({"annotations": [{"image_id": 3, "category_id": 2, "bbox": [1, 2, 3, 4]}]}, "0.category_id 2 is no id"),
+        (
+            {
+                "categories": [{"id": 1, "name": "face"}, {"id": 2, "name": "person"}],
+                "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}],
+            },
+            "0.category_id None is no id",
+        ),
     ],
 )
 def test_a_file_that_is_not_coco_is_refused_by_place(tmp_path: Path, changes: dict[str, object], message: str) -> None:

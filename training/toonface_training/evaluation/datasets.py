@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from toonface_client.cli.gallery_list import ListedPicture
-from toonface_contract.errors import ConfigError, InvalidImage
+from toonface_contract.errors import ConfigError, InvalidImage, ToonfaceError
 from toonface_ensemble.crop import clip_boxes, has_pixels
 from toonface_ensemble.decode import decode_image
 from toonface_training.evaluation.metrics.detection import TrueFaces
 from toonface_training.evaluation.subjects import Pixels
 
 PAIRS = "val/pair_label.txt"
+FACE = "face"
 GALLERY, PROBES = "gallery.txt", "probe.txt"
 
 # A character of a generated set is called by its style and a number.
@@ -63,30 +64,44 @@ class GallerySet:
     probes: list[ListedPicture]
 
 
+_Side = Annotated[int, Field(gt=0)]
+_Place = Annotated[float, Field(allow_inf_nan=False)]
+_Extent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Category(BaseModel):
+    id: int
+    name: str
+
+
 class _Image(BaseModel):
     id: int
     file_name: str
-    width: int
-    height: int
+    width: _Side
+    height: _Side
 
 
 class _Annotation(BaseModel):
     image_id: int
-    bbox: tuple[float, float, float, float]
+    category_id: int | None = None
+    bbox: tuple[_Place, _Place, _Extent, _Extent]
     iscrowd: int = 0
     character: str | None = None
 
 
 class _Coco(BaseModel):
+    categories: list[_Category] = []
     images: list[_Image]
     annotations: list[_Annotation]
 
 
-_Content = TypeVar("_Content", bound=BaseModel)
+Answer = TypeVar("Answer")
 
 
 def read_scenes(dataset: Path, split: str) -> list[Scene]:
     """The scenes of a detection set: `annotations/instance_<split>.json` (COCO), pictures in `images/`.
+
+    Where a category is called `face`, its annotations alone are faces; else those of all categories are.
 
     Args:
         dataset: the folder.
@@ -99,15 +114,25 @@ def read_scenes(dataset: Path, split: str) -> list[Scene]:
     if not path.is_file():
         there = sorted(each.stem.removeprefix("instance_") for each in path.parent.glob("instance_*.json"))
         raise ConfigError(f"{path} is missing; {dataset} has the splits {', '.join(there) or 'none'}")
-    coco = _read(path, _Coco)
-    faces: dict[int, list[_Annotation]] = defaultdict(list)
-    for annotation in coco.annotations:
-        faces[annotation.image_id].append(annotation)
-    unknown = sorted(faces.keys() - {image.id for image in coco.images})
-    if unknown:
-        raise ConfigError(f"{path}: an annotation has image_id {unknown[0]}, which is no id of an image")
-    if not coco.images:
+    coco = _read(path)
+    faces: dict[int, list[_Annotation]] = {image.id: [] for image in coco.images}
+    if not faces:
         raise ConfigError(f"{path} lists no images")
+    if len(faces) < len(coco.images):
+        twice = next(number for number, times in Counter(image.id for image in coco.images).items() if times > 1)
+        raise ConfigError(f"{path}: the image id {twice} is there twice")
+    categories = {category.id: category.name for category in coco.categories}
+    called_face = {number for number, name in categories.items() if name.lower() == FACE}
+    # Of a single category an annotation need not say that it is of it.
+    known: set[int | None] = {*categories, None} if len(categories) == 1 else {*categories}
+    for place, annotation in enumerate(coco.annotations):
+        image, category = annotation.image_id, annotation.category_id
+        if image not in faces:
+            raise ConfigError(f"{path}: annotations.{place}.image_id {image} is no id of an image")
+        if categories and category not in known:
+            raise ConfigError(f"{path}: annotations.{place}.category_id {category} is no id of a category")
+        if not called_face or category is None or category in called_face:
+            faces[image].append(annotation)
     return [_scene(dataset / "images", image, faces[image.id]) for image in coco.images]
 
 
@@ -150,6 +175,27 @@ def read_pictures(paths: Iterator[Path] | list[Path]) -> Iterator[Pixels]:
         yield read_picture(path)
 
 
+def in_turn(answers: Iterable[Answer], paths: Sequence[Path]) -> Iterator[Answer]:
+    """Answers about pictures, as they are; an error is given the path of the picture whose turn it is.
+
+    Args:
+        answers: one for each path, in their order, made as they are asked for.
+        paths: of the pictures. Errors of reading, which may come ahead of their turn, name theirs already.
+
+    Raises:
+        ToonfaceError: what `answers` raises.
+    """
+    number = 0
+    try:
+        for answer in answers:
+            number += 1
+            yield answer
+    except ToonfaceError as error:
+        if number == len(paths) or any(str(path) in error.message for path in paths):
+            raise
+        raise type(error)(f"{paths[number]}: {error.message}", code=error.code) from error
+
+
 def read_picture(path: Path) -> Pixels:
     """One picture, decoded as the server decodes it.
 
@@ -173,9 +219,11 @@ def _scene(folder: Path, image: _Image, faces: list[_Annotation]) -> Scene:
     return Scene(folder / image.file_name, TrueFaces(boxes, ignored), tuple(face.character for face in faces))
 
 
-def _read(path: Path, kind: type[_Content]) -> _Content:
+def _read(path: Path) -> _Coco:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return _Coco.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

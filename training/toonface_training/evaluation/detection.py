@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toonface_training.evaluation.datasets import Scene, read_pictures
+from toonface_training.evaluation.datasets import Scene, in_turn, read_pictures
 from toonface_training.evaluation.metrics.coco import AveragePrecision, average_precision
 from toonface_training.evaluation.metrics.detection import Detections, OperatingPoint, operating_point
 from toonface_training.evaluation.subjects import Detector
@@ -69,7 +69,7 @@ def evaluate_detection(
     Raises:
         ToonfaceError: a picture cannot be read, or the detector cannot answer.
     """
-    pictures = read_pictures([scene.path for scene in scenes])
-    found = list(track(detector.detect(pictures), len(scenes), "look for faces"))
+    paths = [scene.path for scene in scenes]
+    found = list(track(in_turn(detector.detect(read_pictures(paths)), paths), len(scenes), "look for faces"))
     truth = [scene.truth for scene in scenes]
     return DetectionOutcome(scenes, found, average_precision(found, truth), operating_point(found, truth, threshold))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toonface_client.cli.gallery_list import ListedPicture
 from toonface_contract.errors import InvalidRequest
-from toonface_training.evaluation.datasets import read_picture
+from toonface_training.evaluation.datasets import in_turn, read_picture
 from toonface_training.evaluation.subjects import Embedder
 from toonface_training.evaluation.tracking import Track, silent
 
@@ -51,7 +51,11 @@ def embed_files(
     places = {path: place for place, path in enumerate(dict.fromkeys(paths))}
     pictures = (read_picture(path) for path in places)
     turned = (np.ascontiguousarray(picture[:, ::-1]) for picture in pictures) if mirrored else pictures
-    rows = list(track(embedder.embed(turned), len(places), "embed faces" + (", mirrored" if mirrored else "")))
+    rows = list(
+        track(
+            in_turn(embedder.embed(turned), [*places]), len(places), "embed faces" + (", mirrored" if mirrored else "")
+        )
+    )
     check_finite(rows, places)
     return Embeddings(np.stack(rows), places)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toonface_client.cli.gallery_list import ListedPicture
 from toonface_contract.errors import ConfigError
 from toonface_ensemble.crop import crop_faces
-from toonface_training.evaluation.datasets import Scene, read_picture, read_pictures
+from toonface_training.evaluation.datasets import Scene, in_turn, read_picture, read_pictures
 from toonface_training.evaluation.embedded import Numbering, check_finite, embed_files, first_of_each
 from toonface_training.evaluation.feature import decisions_dict
 from toonface_training.evaluation.metrics.detection import match_faces
@@ -144,11 +144,13 @@ def evaluate_recognition(
     ]
     must_show_enrolled(scenes, gallery)
     enrolled = embed_files(embedder, [picture.path for picture in gallery], track)
-    pictures = read_pictures([scene.path for scene in scenes])
-    seen = list(track(recogniser.find(pictures, det_threshold), len(scenes), "recognise faces"))
-    check_finite([each.embeddings for each in seen], [scene.path for scene in scenes])
-    by_truth = list(track(embedder.embed(_true_crops(scenes)), len(faces), "embed true boxes"))
-    check_finite(by_truth, [scenes[place].path for place, _ in faces])
+    paths = [scene.path for scene in scenes]
+    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
+    seen = list(track(answers, len(scenes), "recognise faces"))
+    check_finite([each.embeddings for each in seen], paths)
+    of_faces = [paths[place] for place, _ in faces]
+    by_truth = list(track(in_turn(embedder.embed(_true_crops(scenes)), of_faces), len(faces), "embed true boxes"))
+    check_finite(by_truth, of_faces)
     given = [match_faces(each.found, scene.truth) for each, scene in zip(seen, scenes, strict=True)]
     found = [FacePlace(place, row, _detection(given[place], row)) for place, row in faces]
     by_boxes = [seen[face.scene].embeddings[face.detection] for face in found if face.detection is not None]
