@@ -126,6 +126,24 @@ def test_bad_arguments_are_refused_in_a_line(arguments: tuple[object, ...], mess
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--probes", "--shots", "--rec-threshold"])
+def test_what_is_asked_of_a_gallery_that_is_not_there_is_refused(
+    option: str, feature_set: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(feature_set / "val", tmp_path / "val")
+    value = feature_set / "probe.txt" if option == "--probes" else 1
+    done = _evaluate("feature", "colour-histogram", tmp_path, option, value)
+    assert done.exit_code == 1
+    assert f"{option} is for galleries" in done.stderr
+
+
+def test_a_flip_test_without_pairs_is_refused(feature_set: Path, tmp_path: Path) -> None:
+    shutil.copy(feature_set / "gallery.txt", tmp_path)
+    done = _evaluate("feature", "colour-histogram", tmp_path, "--flip-test")
+    assert done.exit_code == 1
+    assert "--flip-test is for pairs" in done.stderr
+
+
 def test_scenes_of_others_than_the_gallerys_are_refused(detection_set: Path, feature_set: Path) -> None:
     done = _evaluate(
         *("recognition", MODELS / "face_recognition.yaml", detection_set, "--gallery", feature_set / "gallery.txt")

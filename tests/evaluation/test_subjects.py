@@ -149,6 +149,53 @@ def test_floors_embed(floor: str, faces: list[Pixels]) -> None:
     assert embeddings[0] @ embeddings[1] < 0.9999
 
 
+@pytest.mark.parametrize(
+    ("subject", "settings", "message"),
+    [
+        ("colour-histogram", SubjectSettings(backend="openvino"), "--backend changes nothing for the floor"),
+        (str(MODELS / "MobileFaceNet"), SubjectSettings(canvas=(9, 9)), "--canvas changes nothing for MobileFaceNet"),
+        (
+            str(MODELS / "MobileFaceNet"),
+            SubjectSettings(model="MobileFaceNet"),
+            "--model changes nothing for MobileFaceNet",
+        ),
+        (
+            str(MODELS / "face_recognition.yaml"),
+            SubjectSettings(backend="openvino"),
+            "--backend changes nothing for a pipeline file with BlazeFace-FPN-SSH",
+        ),
+        ("127.0.0.1:9", SubjectSettings(pyramid_levels=2), "--pyramid-levels changes nothing for a live server"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(subject: str, settings: SubjectSettings, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_subject(subject, settings)
+
+
+def test_a_repository_refuses_what_it_was_exported_with(repository: Path) -> None:
+    with pytest.raises(ConfigError, match="--canvas changes nothing for a model repository"):
+        open_subject(str(repository), SubjectSettings(canvas=(640, 640)))
+
+
+def test_settings_go_before_those_of_the_pipeline_file(pipeline_file: Path) -> None:
+    serving = read_pipeline(pipeline_file).serving
+    settings = SubjectSettings(canvas=(128, 256))
+    assert settings.over(serving) == serving.model_copy(update={"canvas": (128, 256)})
+    with pytest.raises(ExportError, match="100"):
+        open_subject(str(pipeline_file), SubjectSettings(canvas=(100, 100)))
+
+
+def test_a_repositorys_name_says_in_what_it_computes(repository: Path, tmp_path: Path) -> None:
+    single = open_subject(str(repository), SubjectSettings(backend="onnxruntime"))
+    assert single.name == "BlazeFace-FPN-SSH (f32) and MobileFaceNet (f32), onnxruntime"
+    shutil.copytree(repository, tmp_path / "repository")
+    manifest = json.loads((repository / "toonface.json").read_text())
+    manifest["recogniser"]["precision"] = "bf16"
+    (tmp_path / "repository" / "toonface.json").write_text(json.dumps(manifest))
+    half = open_subject(str(tmp_path / "repository"), SubjectSettings(backend="openvino"))
+    assert half.name.endswith("and MobileFaceNet (bf16), openvino")
+
+
 def test_an_engine_is_evaluated_where_it_is_served(repository: Path, tmp_path: Path) -> None:
     manifest = json.loads((repository / "toonface.json").read_text())
     manifest["serving"]["backend"] = "tensorrt"

@@ -134,13 +134,21 @@ def run_feature(
         track: told of each picture.
 
     Raises:
-        ToonfaceError: the subject has no embedder, or the data cannot be read.
+        ToonfaceError: the subject has no embedder, the data cannot be read, or something is asked of a part that the
+            set does not have.
     """
-    pairs, gallery, probes = pairs or dataset / PAIRS, gallery or dataset / GALLERY, probes or dataset / PROBES
-    listed = read_pairs(pairs) if pairs.is_file() else []
-    gallery_set = GallerySet(read_gallery_list(gallery), read_gallery_list(probes)) if gallery.is_file() else None
-    if not listed and gallery_set is None:
+    pairs, gallery = pairs or dataset / PAIRS, gallery or dataset / GALLERY
+    if not pairs.is_file() and not gallery.is_file():
         raise ConfigError(f"{dataset} has neither {PAIRS} nor {GALLERY}; a feature set has one of them, or both")
+    if flip_test and not pairs.is_file():
+        raise ConfigError(f"--flip-test is for pairs; {dataset} has no {PAIRS}, and --pairs names none")
+    asked = {"--probes": probes is not None, "--shots": bool(shots), "--rec-threshold": rec_threshold is not None}
+    if any(asked.values()) and not gallery.is_file():
+        option = next(name for name, given in asked.items() if given)
+        raise ConfigError(f"{option} is for galleries; {dataset} has no {GALLERY}, and --gallery names none")
+    listed = read_pairs(pairs) if pairs.is_file() else []
+    probes = probes or dataset / PROBES
+    gallery_set = GallerySet(read_gallery_list(gallery), read_gallery_list(probes)) if gallery.is_file() else None
     outcome = evaluate_feature(
         subject.must_embed(),
         pairs=listed,

@@ -24,12 +24,12 @@ def with_subject(command: Callable[..., R]) -> Callable[..., R]:
         subject: str,
         model: str | None,
         backend: Any,
-        canvas: tuple[int, int],
-        pyramid_levels: int,
+        canvas: tuple[int, int] | None,
+        pyramid_levels: int | None,
         **arguments: Any,
     ) -> R:
-        serving = Serving(canvas=canvas, pyramid_levels=pyramid_levels)
-        return command(subject=open_subject(subject, SubjectSettings(backend, serving, model)), **arguments)
+        settings = SubjectSettings(backend, canvas, pyramid_levels, model)
+        return command(subject=open_subject(subject, settings), **arguments)
 
     defaults = Serving()
     decorated: Callable[..., R] = wrapper
@@ -37,15 +37,13 @@ def with_subject(command: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--pyramid-levels",
             type=click.IntRange(1, 5),
-            default=defaults.pyramid_levels,
-            show_default=True,
+            show_default=f"the pipeline file's, or {defaults.pyramid_levels}",
             help="BlazeFace in Paddle: scales at which it looks at the canvas.",
         ),
         click.option(
             "--canvas",
             type=click.Tuple([click.IntRange(1), click.IntRange(1)]),
-            default=defaults.canvas,
-            show_default=True,
+            show_default="the pipeline file's, or {} {}".format(*defaults.canvas),
             metavar="HEIGHT WIDTH",
             help="BlazeFace in Paddle: pixels into which pictures are scaled down.",
         ),

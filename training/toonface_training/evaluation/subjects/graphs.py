@@ -96,6 +96,24 @@ def load_graph(path: Path, runtime: Runtime, precision: Precision) -> Graph:
         raise ConfigError(f"{path} cannot be loaded by {runtime}: {error}") from error
 
 
+def computed_in(runtime: Runtime, precision: str) -> str:
+    """In what a network of a repository is computed here.
+
+    Args:
+        runtime: who computes.
+        precision: the one that the repository names. FP16 and INT8 are in the network's file, whoever computes.
+    """
+    if precision not in ("auto", "bf16"):
+        return precision
+    if runtime == "onnxruntime":
+        return "f32"
+    return precision if precision == "bf16" or _bf16_pays() else "f32"
+
+
+def _bf16_pays() -> bool:
+    return bf16_pays(Path("/proc/cpuinfo").read_text())
+
+
 class _OnnxRuntimeGraph:
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -122,7 +140,7 @@ class _OpenVinoGraph:
         network = core.read_model(path)
         network.reshape({tensor.any_name: [1, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
         if precision == "auto":
-            precision = "bf16" if bf16_pays(Path("/proc/cpuinfo").read_text()) else "f32"
+            precision = "bf16" if _bf16_pays() else "f32"
         hints = {"INFERENCE_NUM_THREADS": usable_cpus(), "INFERENCE_PRECISION_HINT": precision}
         self._request: Any = core.compile_model(network, "CPU", hints).create_infer_request()
         self.outputs = [output.any_name for output in network.outputs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
 from toonface_export.digests import MANIFEST
-from toonface_export.families import DETECTORS, EMBEDDERS
+from toonface_export.families import DETECTORS, EMBEDDERS, family_of
 from toonface_export.fetch import official_model
 from toonface_export.paddle_model import read_paddle_model
 from toonface_export.pipeline import Module, read_pipeline
@@ -30,6 +30,7 @@ from toonface_training.evaluation.subjects.graphs import (
     GraphEmbedder,
     Precision,
     Runtime,
+    computed_in,
     load_graph,
 )
 from toonface_training.evaluation.subjects.live import LiveServer
@@ -102,13 +103,35 @@ class SubjectSettings:
 
     Attributes:
         backend: `onnxruntime` or `openvino` for exported models; None for the one that they were exported for.
-        serving: canvas and pyramid levels of BlazeFace detectors that Paddle runs.
+        canvas: height and width in pixels of BlazeFace detectors that Paddle runs; None for the pipeline file's, or
+            else `Serving`'s default.
+        pyramid_levels: of the same; None likewise.
         model: PaddleX's name of the network that a file of parameters is for.
     """
 
     backend: Runtime | None = None
-    serving: Serving = Serving()
+    canvas: tuple[int, int] | None = None
+    pyramid_levels: int | None = None
     model: str | None = None
+
+    def over(self, serving: Serving) -> Serving:
+        """What is set here, and else what the given one says."""
+        chosen = {"canvas": self.canvas, "pyramid_levels": self.pyramid_levels}
+        return serving.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+
+    def must_suit(self, kind: str, *used: str) -> None:
+        """Refuses settings that would change nothing.
+
+        Args:
+            kind: what is evaluated, in words.
+            used: names of the settings that matter to it.
+
+        Raises:
+            ConfigError: another one is set.
+        """
+        for setting in fields(self):
+            if setting.name not in used and getattr(self, setting.name) is not None:
+                raise ConfigError(f"--{setting.name.replace('_', '-')} changes nothing for {kind}; leave it out")
 
 
 def open_subject(text: str, settings: SubjectSettings) -> Subject:
@@ -121,15 +144,16 @@ def open_subject(text: str, settings: SubjectSettings) -> Subject:
         settings: how to run it.
 
     Raises:
-        ConfigError: it is none of these, or cannot be loaded.
+        ConfigError: it is none of these, or cannot be loaded; or a setting is of no use to it.
         ExportError: a Paddle folder is not what it should be.
         Unavailable: no server answers at the address.
     """
     path = Path(text)
     if text in FLOORS:
+        settings.must_suit(f"the floor {text}")
         return Subject(text, embedder=floor(text))
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        return _pipeline(path)
+        return _pipeline(path, settings)
     if (path / MANIFEST).is_file():
         return _repository(path, settings)
     if path.suffix == ".onnx" and path.is_file():
@@ -139,6 +163,7 @@ def open_subject(text: str, settings: SubjectSettings) -> Subject:
     if path.is_dir():
         return _paddle(path, settings)
     if _ADDRESS.fullmatch(text) and not path.exists():
+        settings.must_suit("a live server, which has settings of its own")
         return _live(text)
     raise ConfigError(
         f"{text!r} is nothing that can be evaluated: neither a Paddle inference folder, .pdparams, a pipeline file "
@@ -146,9 +171,11 @@ def open_subject(text: str, settings: SubjectSettings) -> Subject:
     )
 
 
-def _pipeline(path: Path) -> Subject:
+def _pipeline(path: Path, settings: SubjectSettings) -> Subject:
     pipeline = read_pipeline(path)
-    detector = PaddleDetector(model_folder(pipeline.modules.detection), pipeline.serving)
+    name = pipeline.modules.detection.model_name
+    settings.must_suit(f"a pipeline file with {name}, which Paddle runs", *_sizes(name))
+    detector = PaddleDetector(model_folder(pipeline.modules.detection), settings.over(pipeline.serving))
     embedder = PaddleEmbedder(model_folder(pipeline.modules.recognition))
     return Subject(
         f"{detector.name} and {embedder.name}, Paddle",
@@ -171,24 +198,32 @@ def _paddle(path: Path, settings: SubjectSettings) -> Subject:
         if inner.is_dir():
             path = inner
     name = read_paddle_model(path, known=(*DETECTORS, *EMBEDDERS)).name
+    settings.must_suit(f"{name}, which Paddle runs", *_sizes(name))
     if name in DETECTORS:
-        return Subject(f"{name}, Paddle", detector=PaddleDetector(path, settings.serving))
+        return Subject(f"{name}, Paddle", detector=PaddleDetector(path, settings.over(Serving())))
     return Subject(f"{name}, Paddle", embedder=PaddleEmbedder(path))
+
+
+def _sizes(name: str) -> tuple[str, ...]:
+    """The settings that say at which sizes a model of that name looks at a picture, if it can be told."""
+    return ("canvas", "pyramid_levels") if name in DETECTORS and family_of(name).any_size else ()
 
 
 def _parameters(path: Path, settings: SubjectSettings) -> Subject:
     if settings.model is None:
         raise ConfigError(f"{path} does not say which network it is for; name the model, one of {', '.join(MODELS)}")
+    settings.must_suit(f"parameters of {settings.model}", "model", *_sizes(settings.model))
     import_paddle()
     network = build(settings.model)
     parameters = read_parameters(path)
     set_parameters(network, without_head(parameters) if settings.model in EMBEDDERS else parameters, path)
     with tempfile.TemporaryDirectory(prefix="toonface-") as scratch:
         write_inference(network, settings.model, Path(scratch))
-        return _paddle(Path(scratch), settings)
+        return _paddle(Path(scratch), replace(settings, model=None))
 
 
 def _repository(path: Path, settings: SubjectSettings) -> Subject:
+    settings.must_suit("a model repository, which was exported with its own", "backend")
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         described, serving, options = manifest["detector"], manifest["serving"], manifest["options"]
@@ -204,7 +239,9 @@ def _repository(path: Path, settings: SubjectSettings) -> Subject:
         raise ConfigError(f"{path} is for {runtime}, which computes where it is served: name the server's host:port")
     graphs = [_served(path / name / "1", runtime, precision) for name, precision in precisions.items()]
     detector, embedder = GraphDetector(graphs[0], names[0], placed, nms), GraphEmbedder(graphs[1], names[1])
-    return Subject(f"{' and '.join(names)}, {runtime}", detector, embedder, Chained(detector, embedder), *thresholds)
+    computed = [computed_in(runtime, precision) for precision in precisions.values()]
+    both = " and ".join(f"{name} ({precision})" for name, precision in zip(names, computed, strict=True))
+    return Subject(f"{both}, {runtime}", detector, embedder, Chained(detector, embedder), *thresholds)
 
 
 def _served(folder: Path, runtime: Runtime, precision: str) -> Graph:
@@ -215,6 +252,7 @@ def _served(folder: Path, runtime: Runtime, precision: str) -> Graph:
 
 
 def _onnx_file(path: Path, settings: SubjectSettings) -> Subject:
+    settings.must_suit("an embedder's ONNX file", "backend")
     graph = load_graph(path, settings.backend or "onnxruntime", "f32")
     if graph.outputs != ["embedding"]:
         raise ConfigError(
