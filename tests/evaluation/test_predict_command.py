@@ -13,6 +13,7 @@ from evaluation_sets import DEMO, MODELS
 from PIL import Image
 
 from toonface_client.cli import main
+from toonface_training.evaluation import predict, predict_cli
 
 
 def _predict(*arguments: object) -> Result:
@@ -74,3 +75,49 @@ def test_a_bad_picture_fails_alone(model: str, tmp_path: Path) -> None:
         "good.jpg": False,
     }
     assert "bad.jpg" in done.stderr
+
+
+def test_pictures_beyond_a_sheet_are_compared_and_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [DEMO / "gallery" / name for name in ("01-1.jpg", "02-1.jpg", "01-2.jpg", "02-2.jpg")]
+    expected = _predict("colour-histogram", *pictures).stdout
+    monkeypatch.setattr(predict, "MOST_TILES", 2)
+    monkeypatch.setattr(predict_cli, "MOST_TILES", 2)
+    monkeypatch.setattr(predict, "_AT_ONCE", 9)  # similarities are made two rows at a time
+    done = _predict("colour-histogram", *pictures, "--save", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(expected)
+    assert "shows the first 2 of 4 pictures" in done.stdout
+    with Image.open(tmp_path / "nearest.png") as sheet:
+        assert sheet.width < 600
+
+
+def test_a_lone_picture_is_drawn_alone(tmp_path: Path) -> None:
+    done = _predict("colour-histogram", DEMO / "gallery" / "01-1.jpg", "--save", tmp_path)
+    assert done.exit_code == 0, done.output
+    with Image.open(tmp_path / "nearest.png") as sheet:
+        assert sheet.width < sheet.height
+
+
+def test_an_earlier_sheet_is_no_face(tmp_path: Path) -> None:
+    for name in ("01-1.jpg", "01-2.jpg"):
+        shutil.copy(DEMO / "gallery" / name, tmp_path)
+    assert _predict("colour-histogram", tmp_path, "--save", tmp_path).exit_code == 0
+    before = (tmp_path / "nearest.png").read_bytes()
+    done = _predict("colour-histogram", tmp_path, "--save", tmp_path)
+    assert done.exit_code == 1
+    assert "would overwrite the picture" in done.stderr
+    assert (tmp_path / "nearest.png").read_bytes() == before
+
+
+def test_embeddings_are_shown_though_the_sheet_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "nearest.png").mkdir()
+    done = _predict("colour-histogram", DEMO / "gallery" / "01-1.jpg", "--save", tmp_path, "--json")
+    assert done.exit_code == 1
+    assert len(json.loads(done.stdout)["pictures"]) == 1
+    assert "cannot save" in done.stderr
+
+
+def test_an_embedder_has_no_use_for_a_detectors_threshold() -> None:
+    done = _predict("colour-histogram", DEMO / "gallery" / "01-1.jpg", "--det-threshold", 0.5)
+    assert done.exit_code == 1
+    assert "--det-threshold changes nothing for an embedder" in done.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from PIL import Image
 from toonface_client.draw import draw_result
 from toonface_client.results import Box, Face, Match, RecognitionResult
 from toonface_contract.errors import ConfigError, ToonfaceError
-from toonface_training.evaluation.datasets import read_picture
+from toonface_training.evaluation.datasets import in_turn, read_picture
+from toonface_training.evaluation.embedded import check_finite
 from toonface_training.evaluation.metrics.detection import Detections
 from toonface_training.evaluation.report.sheets import Tile, contact_sheet
 from toonface_training.evaluation.subjects import Detector, Embedder, Pixels
 
 FACE = "face"
+MOST_TILES = 200
 
+# Similarities that are in memory at once: 16 MB of them.
+_AT_ONCE = 2**22
 _JPEG_QUALITY = 92
 _SCORE_DECIMALS = 6
 
@@ -64,22 +68,26 @@ class Embedded:
 
     Attributes:
         paths: N pictures.
-        pixels: of each, UINT8 [H,W,3], RGB.
         embeddings: FP32 [N,D], of unit length.
+        nearest: for each picture the position and the similarity of the most similar other one; None where it is alone.
     """
 
     paths: Sequence[Path]
-    pixels: Sequence[Pixels]
     embeddings: NDArray[np.float32]
+    nearest: Sequence[tuple[int, float] | None]
 
-    def nearest(self) -> list[tuple[int, float] | None]:
-        """For each picture the most similar other one, as its position and the similarity; None where it is alone."""
-        if len(self.paths) < 2:
-            return [None] * len(self.paths)
-        similarities = self.embeddings @ self.embeddings.T
-        np.fill_diagonal(similarities, -np.inf)
-        best = similarities.argmax(axis=1)
-        return [(int(other), float(row[other])) for row, other in zip(similarities, best, strict=True)]
+    @classmethod
+    def of(cls, paths: Sequence[Path], embeddings: NDArray[np.float32]) -> Embedded:
+        """Pictures and their embeddings, compared with one another."""
+        nearest: list[tuple[int, float] | None] = [None] * len(paths)
+        step = max(1, _AT_ONCE // max(1, len(paths)))
+        for start in range(0, len(paths) if len(paths) > 1 else 0, step):
+            similarities = embeddings[start : start + step] @ embeddings.T
+            rows = np.arange(len(similarities))
+            similarities[rows, start + rows] = -np.inf
+            best = similarities.argmax(axis=1)
+            nearest[start : start + step] = zip(best.tolist(), similarities[rows, best].tolist(), strict=True)
+        return cls(paths, embeddings, nearest)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """For JSON, one for each picture."""
@@ -89,20 +97,23 @@ class Embedded:
                 "embedding": embedding.tolist(),
                 "nearest": near and {"path": str(self.paths[near[0]]), "similarity": round(near[1], _SCORE_DECIMALS)},
             }
-            for path, embedding, near in zip(self.paths, self.embeddings, self.nearest(), strict=True)
+            for path, embedding, near in zip(self.paths, self.embeddings, self.nearest, strict=True)
         ]
 
     def drawn(self) -> Image.Image:
-        """A contact sheet: each picture beside the one that is most similar."""
+        """A contact sheet: each of the first `MOST_TILES` pictures beside the one that is most similar.
+
+        Raises:
+            InvalidImage: one of them cannot be read any more.
+        """
         tiles = []
-        for position, near in enumerate(self.nearest()):
-            other, similarity = near or (position, 1.0)
-            tiles.append(
-                Tile(
-                    [self.pixels[position], self.pixels[other]],
-                    [self.paths[position].name, self.paths[other].name, f"similarity {similarity:.3f}"],
-                )
-            )
+        for path, near in zip(self.paths[:MOST_TILES], self.nearest, strict=False):
+            if near is None:
+                tiles.append(Tile([read_picture(path)], [path.name]))
+                continue
+            other, similarity = self.paths[near[0]], near[1]
+            shown = [read_picture(path), read_picture(other)]
+            tiles.append(Tile(shown, [path.name, other.name, f"similarity {similarity:.3f}"]))
         return contact_sheet(tiles)
 
 
@@ -124,19 +135,24 @@ def embed(embedder: Embedder, paths: Sequence[Path]) -> tuple[Embedded, dict[Pat
         The pictures that could be read, and the errors of the others.
 
     Raises:
-        ToonfaceError: the embedder cannot answer.
+        ToonfaceError: the embedder cannot answer, or not with finite numbers.
     """
-    pictures: dict[Path, Pixels] = {}
+    good: list[Path] = []
     failed: dict[Path, ToonfaceError] = {}
-    for path in paths:
-        try:
-            pictures[path] = read_picture(path)
-        except ToonfaceError as error:
-            failed[path] = error
-    rows = list(embedder.embed(pictures.values()))
-    return Embedded(
-        list(pictures), list(pictures.values()), np.stack(rows) if rows else np.zeros((0, 0), np.float32)
-    ), failed
+
+    def readable() -> Iterator[Pixels]:
+        for path in paths:
+            try:
+                pixels = read_picture(path)
+            except ToonfaceError as error:
+                failed[path] = error
+            else:
+                good.append(path)
+                yield pixels
+
+    rows = list(in_turn(embedder.embed(readable()), good))
+    check_finite(rows, good)
+    return Embedded.of(good, np.stack(rows) if rows else np.zeros((0, 0), np.float32)), failed
 
 
 def save(drawing: Image.Image, target: Path) -> None:

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from toonface_client.cli.options import json_option, printable, progress, tables, write_error, write_json
 from toonface_client.cli.pictures import FoundPicture, find_pictures, save_paths
-from toonface_contract.errors import ToonfaceError
-from toonface_training.evaluation.predict import Embedded, Seen, embed, save, see
+from toonface_contract.errors import ConfigError, ToonfaceError
+from toonface_training.evaluation.outputs import must_be_writable
+from toonface_training.evaluation.predict import MOST_TILES, Embedded, Seen, embed, save, see
 from toonface_training.evaluation.subject_options import with_subject
 from toonface_training.evaluation.subjects import Detector, Embedder
 from toonface_training.evaluation.subjects.opening import Subject
@@ -56,15 +57,26 @@ def predict(
       toonface predict build/repository picture.jpg --json
     """
     found = find_pictures(pictures, leave_out=folder)
+    if folder is not None:
+        must_be_writable(folder)
     console = None if as_json else tables()
+    embedded = None
     if subject.detector is not None and not embeds:
         threshold = subject.det_threshold if det_threshold is None else det_threshold
         documents = _detect(subject.detector, found, threshold, folder, console)
     else:
-        documents = _embed(subject.must_embed(), found, folder, console)
+        if det_threshold is not None:
+            raise ConfigError("--det-threshold changes nothing for an embedder; leave it out")
+        if folder is not None:
+            _must_not_overwrite(folder / SHEET, found)
+        embedded, documents = _embed(subject.must_embed(), found, console)
     failed = sum("error" in document for document in documents)
     if as_json:
         write_json({"subject": subject.name, "pictures": documents, "failed": failed})
+    if embedded is not None and embedded.paths and folder is not None:
+        save(embedded.drawn(), folder / SHEET)
+        if console is not None and len(embedded.paths) > MOST_TILES:
+            console.print(f"{folder / SHEET} shows the first {MOST_TILES} of {len(embedded.paths):,} pictures")
     if failed:
         click.get_current_context().exit(1)
 
@@ -90,15 +102,17 @@ def _detect(
     return documents
 
 
-def _embed(
-    embedder: Embedder, pictures: Sequence[FoundPicture], folder: Path | None, console: Console | None
-) -> Documents:
+def _embed(embedder: Embedder, pictures: Sequence[FoundPicture], console: Console | None) -> tuple[Embedded, Documents]:
     embedded, failed = embed(embedder, [picture.path for picture in pictures])
-    if folder is not None and embedded.paths:
-        save(embedded.drawn(), folder / SHEET)
     if console is not None:
         _show_nearest(console, embedded)
-    return embedded.as_dicts() + [_failed(path, error) for path, error in failed.items()]
+    return embedded, embedded.as_dicts() + [_failed(path, error) for path, error in failed.items()]
+
+
+def _must_not_overwrite(sheet: Path, pictures: Sequence[FoundPicture]) -> None:
+    """Refuses to draw over one of the pictures, which may be what an earlier call drew: that is no face to embed."""
+    if sheet.resolve() in {picture.path.resolve() for picture in pictures}:
+        raise ConfigError(f"saving would overwrite the picture {str(sheet)!r}; give another folder")
 
 
 def _failed(path: Path, error: ToonfaceError) -> dict[str, Any]:
@@ -125,7 +139,7 @@ def _show_nearest(console: Console, embedded: Embedded) -> None:
     table.add_column("picture", overflow="fold")
     table.add_column("most similar", overflow="fold")
     table.add_column("similarity", justify="right")
-    for path, near in zip(embedded.paths, embedded.nearest(), strict=True):
+    for path, near in zip(embedded.paths, embedded.nearest, strict=True):
         other = (str(embedded.paths[near[0]]), f"{near[1]:.3f}") if near else ("", "")
         table.add_row(Text(printable(str(path))), Text(printable(other[0])), other[1])
     console.print(table)
