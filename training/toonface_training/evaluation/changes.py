@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_contract.names import UNKNOWN_LABEL
-from toonface_training.evaluation.datasets import GallerySet, Scene, read_pictures
-from toonface_training.evaluation.embedded import embed_files
+from toonface_training.evaluation.datasets import GallerySet, Scene, in_turn, read_pictures
+from toonface_training.evaluation.embedded import Numbering, check_finite, embed_files
 from toonface_training.evaluation.metrics.detection import Detections, TrueFaces, match_faces
+from toonface_training.evaluation.metrics.identification import identify
 from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.subjects.opening import Subject
 from toonface_training.evaluation.tracking import Track, silent
@@ -83,29 +84,29 @@ def decide(
     Raises:
         ToonfaceError: the subject lacks one of the two models, a picture cannot be read, or a model cannot answer.
     """
+    embedder, recogniser = subject.must_embed(), subject.must_recognise()
     gallery, probes = gallery_set.gallery, gallery_set.probes
-    embeddings = embed_files(subject.must_embed(), [picture.path for picture in (*gallery, *probes)], track)
-    enrolled, labels = embeddings.of(picture.path for picture in gallery), [picture.label for picture in gallery]
-
-    def names(faces: NDArray[np.float32]) -> list[str]:
-        if not len(faces):
-            return []
-        similarities = faces @ enrolled.T
-        nearest = similarities.argmax(axis=1)
-        best = similarities[np.arange(len(faces)), nearest]
-        return [
-            labels[row] if score >= np.float32(rec_threshold) else UNKNOWN_LABEL
-            for row, score in zip(nearest, best, strict=True)
-        ]
-
-    pictures = read_pictures([scene.path for scene in scenes])
-    seen = list(track(subject.must_recognise().find(pictures, det_threshold), len(scenes), "find and name faces"))
-    of_probes = names(embeddings.of(picture.path for picture in probes))
-    wanted = [picture.label if picture.label in set(labels) else UNKNOWN_LABEL for picture in probes]
+    embeddings = embed_files(embedder, [picture.path for picture in (*gallery, *probes)], track)
+    paths = [scene.path for scene in scenes]
+    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
+    seen = list(track(answers, len(scenes), "find and name faces"))
+    check_finite([each.embeddings for each in seen], paths)
+    # All at once, so that the gallery is put in order once.
+    faces = [embeddings.of(picture.path for picture in probes), *(each.embeddings for each in seen)]
+    names = _names(
+        np.concatenate([each for each in faces if len(each)]),
+        embeddings.of(picture.path for picture in gallery),
+        [picture.label for picture in gallery],
+        rec_threshold,
+    )
+    ends = np.cumsum([len(each) for each in faces]).tolist()
+    of_probes, *of_scenes = (names[end - len(each) : end] for each, end in zip(faces, ends, strict=True))
+    enrolled = {picture.label for picture in gallery}
+    wanted = [picture.label if picture.label in enrolled else UNKNOWN_LABEL for picture in probes]
     return Decisions(
         subject.name,
         [each.found for each in seen],
-        [names(each.embeddings) for each in seen],
+        of_scenes,
         of_probes,
         Rate(_equal(of_probes, wanted), len(probes)),
     )
@@ -128,6 +129,18 @@ def compare(one: Decisions, other: Decisions) -> Changes:
         Rate(probes - _equal(one.probes, other.probes), probes),
         other.right,
     )
+
+
+def _names(
+    faces: NDArray[np.float32], gallery: NDArray[np.float32], labels: Sequence[str], rec_threshold: float
+) -> list[str]:
+    """For each face, FP32 [N,D], the label of the most similar gallery picture, FP32 [G,D], if it is similar enough."""
+    # Whose the faces are takes no part in which picture is nearest.
+    found = identify(faces, np.full(len(faces), -1), gallery, Numbering().of(labels))
+    return [
+        labels[row] if score >= np.float32(rec_threshold) else UNKNOWN_LABEL
+        for row, score in zip(found.nearest.tolist(), found.scores, strict=True)
+    ]
 
 
 def _equal(names: Sequence[str], others: Sequence[str]) -> int:

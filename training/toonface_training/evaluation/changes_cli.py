@@ -63,22 +63,41 @@ def changes(
     pictures = read_scenes(scenes, split)[::every]
     gallery_set = GallerySet(read_gallery_list(gallery), read_gallery_list(probes)[::every])
     opened = [open_subject(name, SubjectSettings()) for name in (subject, *others)]
+    for each in opened:
+        each.must_embed()
+        each.must_recognise()
     first = opened[0]
+    thresholds = {
+        "det_threshold": first.det_threshold if det_threshold is None else det_threshold,
+        "rec_threshold": first.rec_threshold if rec_threshold is None else rec_threshold,
+    }
     with progress() as bar:
         decided = [
             decide(
                 each,
                 pictures,
                 gallery_set,
-                det_threshold=first.det_threshold if det_threshold is None else det_threshold,
-                rec_threshold=first.rec_threshold if rec_threshold is None else rec_threshold,
+                **thresholds,
                 track=lambda items, total, what: bar.track(items, total=total, description=what),
             )
             for each in opened
         ]
     found = [compare(decided[0], each) for each in decided[1:]]
     if as_json:
-        write_json({"subject": first.name, "right": decided[0].right.as_dict(), "others": [c.as_dict() for c in found]})
+        write_json(
+            {
+                "subject": first.name,
+                "place": subject,
+                "right": decided[0].right.as_dict(),
+                "others": [{**each.as_dict(), "place": place} for place, each in zip(others, found, strict=True)],
+                **thresholds,
+                "scenes": str(scenes),
+                "split": split,
+                "gallery": str(gallery),
+                "probes": str(probes),
+                "every": every,
+            }
+        )
     else:
         _show(decided[0], found, others)
 
