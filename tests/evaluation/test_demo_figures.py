@@ -63,17 +63,24 @@ def test_a_sample_is_smaller(dataset: Path, pipeline_file: Path, tmp_path: Path)
 
 
 def test_forms_fill_one_table_run_by_run(dataset: Path, pipeline_file: Path, tmp_path: Path) -> None:
-    first = _measure(dataset, pipeline_file, tmp_path, "--form", "random-network", "--every", 3, "--json")
-    second = _measure(dataset, pipeline_file, tmp_path, "--form", "colour-histogram", "--every", 3, "--json")
-    both = json.loads(second.stdout)["figures"]
-    assert list(both) == ["random-network", "colour-histogram"]
-    assert both["random-network"] == json.loads(first.stdout)["figures"]["random-network"]
-    assert (tmp_path / "figures.md").read_text().startswith("| figure | random-network | colour-histogram | cases |")
-    # Those of another sample are not mixed with them, and not lost.
-    third = _measure(dataset, pipeline_file, tmp_path, "--form", "colour-histogram", "--every", 2, "--json")
-    assert list(json.loads(third.stdout)["figures"]) == ["colour-histogram"]
-    assert json.loads((tmp_path / "earlier_figures.json").read_text())["figures"] == both
-    assert (tmp_path / "earlier_figures.md").is_file()
+    arguments = ("--form", "colour-histogram", "--every", 5, "--json")
+    document = json.loads(_measure(dataset, pipeline_file, tmp_path, *arguments).stdout)
+    document["figures"]["openvino"] = dict(document["figures"]["colour-histogram"])
+    (tmp_path / "figures.json").write_text(json.dumps(document))
+    assert json.loads(_measure(dataset, pipeline_file, tmp_path, *arguments).stdout) == document
+    assert (tmp_path / "figures.md").read_text().startswith("| figure | openvino | colour-histogram | cases |")
+
+
+def test_figures_of_something_else_are_neither_mixed_nor_lost(tmp_path: Path) -> None:
+    columns: dict[str, Figures] = {"paddle": {"a": 0.123456789, "b": Rate(1, 3), "c": None}}
+    document, markdown = Results(tmp_path, {"every": 3}).write(columns)
+    assert Results(tmp_path, {"every": 3}).earlier() == columns
+    assert Results(tmp_path, {"every": 2}).earlier() == {}
+    assert json.loads((tmp_path / "earlier_figures.json").read_text()) == document
+    assert (tmp_path / "earlier_figures.md").read_text() == markdown
+    assert Results(tmp_path, {"every": 2}).earlier() == {}
+    (tmp_path / "figures.json").write_text("[]")
+    assert Results(tmp_path, {"every": 2}).earlier() == {}
 
 
 def test_forms_are_compared_with_paddle_where_it_was_measured(tmp_path: Path) -> None:
