@@ -63,7 +63,7 @@ def test_a_sample_is_smaller(dataset: Path, pipeline_file: Path, tmp_path: Path)
 
 
 def test_forms_fill_one_table_run_by_run(dataset: Path, pipeline_file: Path, tmp_path: Path) -> None:
-    arguments = ("--form", "colour-histogram", "--every", 5, "--json")
+    arguments = ("--form", "colour-histogram", "--every", 3, "--json")
     document = json.loads(_measure(dataset, pipeline_file, tmp_path, *arguments).stdout)
     document["figures"]["openvino"] = dict(document["figures"]["colour-histogram"])
     (tmp_path / "figures.json").write_text(json.dumps(document))

@@ -191,7 +191,7 @@ def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures
 
 
 def _chosen_pairs(sample: Sample, kind: str) -> list[Pair]:
-    """None where the dataset has no such list, which sets without a feature part have not."""
+    """Those that are looked at. There are none where the dataset has no such list: it is one without a feature part."""
     path = sample.dataset / "feature" / "val" / _PAIRS[kind]
     if not path.is_file():
         return []
