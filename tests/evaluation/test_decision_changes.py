@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from evaluation_sets import DEMO
+from evaluation_sets import DEMO, MODELS
 
 from toonface_client.cli import main
 from toonface_training.evaluation import changes_cli
@@ -103,12 +103,19 @@ def test_a_single_model_is_refused(repository: Path, detection_set: Path) -> Non
 
 
 def test_a_single_model_is_refused_before_the_others_are_asked(
-    repository: Path, detection_set: Path, monkeypatch: pytest.MonkeyPatch
+    detection_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes_cli, "decide", None)
     gallery = DEMO / "gallery" / "gallery.txt"
     done = _changes(
-        repository, "colour-histogram", "--scenes", detection_set, "--gallery", gallery, "--probes", gallery
+        MODELS / "face_recognition.yaml",
+        "colour-histogram",
+        "--scenes",
+        detection_set,
+        "--gallery",
+        gallery,
+        "--probes",
+        gallery,
     )
     assert done.exit_code == 1
     assert "is one model; recognition needs a detector and an embedder" in done.stderr
