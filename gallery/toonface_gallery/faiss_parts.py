@@ -10,7 +10,6 @@ import faiss as typed_faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from toonface_gallery.faiss_index import FaissIndex
 from toonface_gallery.faiss_marked import MarkedIndex
 from toonface_gallery.index import Reader, Writer
 

@@ -116,10 +116,13 @@ def test_a_pretrained_backbone_is_taken_and_the_head_begins_anew(tmp_path: Path)
     assert np.array_equal(state.parameters[name], other.parameters[name])
 
 
-@pytest.mark.parametrize("name", ["MobileFaceNet", "BlazeFace-FPN-SSH"])
+@pytest.mark.parametrize(
+    "name",
+    ["MobileFaceNet", "BlazeFace-FPN-SSH", "BlazeFace", pytest.param("ResNet50_face", marks=pytest.mark.slow)],
+)
 def test_an_exported_network_can_be_trained_on(name: str, tmp_path: Path) -> None:
     other, _ = initial_state(name, 1, 5, None)
-    network = build(name) if name == "MobileFaceNet" else build(name, 1)
+    network = build(name)
     set_parameters(network, without_head(other.parameters), name)
     write_inference(network, name, tmp_path)
     state, misfits = initial_state(name, 1, 1, tmp_path / "inference.pdiparams")
@@ -127,6 +130,14 @@ def test_an_exported_network_can_be_trained_on(name: str, tmp_path: Path) -> Non
     assert all(
         np.array_equal(state.parameters[key], array) for key, array in other.parameters.items() if key != HEAD_WEIGHT
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PP-YOLOE_plus-S_face", "PicoDet_LCNet_x2_5_face"])
+def test_an_exported_network_that_lacks_layers_is_refused(name: str, tmp_path: Path) -> None:
+    write_inference(build(name), name, tmp_path)
+    with pytest.raises(ConfigError, match=r"layers were joined or left out for inference; start from the \.pdparams"):
+        initial_state(name, 1, 1, tmp_path / "inference.pdiparams")
 
 
 def test_an_exported_network_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -53,9 +53,10 @@ def test_a_network_has_the_weights_of_paddlex(name: str) -> None:
 
 def test_building_twice_gives_the_same_network() -> None:
     # PaddleDetection's CSPPAN appends to a default argument, which the second network would inherit.
-    shapes = [{key: tuple(value.shape) for key, value in build("PicoDet_LCNet_x2_5_face").state_dict().items()}] * 2
+    networks = [build("PicoDet_LCNet_x2_5_face") for _ in range(2)]
+    shapes = [{key: tuple(value.shape) for key, value in each.state_dict().items()} for each in networks]
     assert shapes[0] == shapes[1]
-    network = build("PicoDet_LCNet_x2_5_face")
+    network = networks[1]
     network.eval()
     assert network(evaluation_inputs(pictures(1)))["bbox"].shape[1] == 6
 

@@ -29,7 +29,8 @@ def read_exported(network: Any, path: Path) -> Parameters:
 
     Raises:
         ConfigError: Paddle cannot read the program, or it has other layers than the network: it is of another model, or
-            layers were joined when it was exported, as those of PP-YOLOE_plus-S_face are.
+            layers were joined or left out when it was exported, as happens to PP-YOLOE_plus-S_face and
+            PicoDet_LCNet_x2_5_face.
     """
     import paddle
 
@@ -43,7 +44,7 @@ def read_exported(network: Any, path: Path) -> Parameters:
         if len(given[kind]) != len(own[kind]):
             raise ConfigError(
                 f"{path} has {len(given[kind])} tensors {kind}, and this network {len(own[kind])}: it is of another "
-                "model, or layers were joined for inference; start from the .pdparams file of its training"
+                "model, or layers were joined or left out for inference; start from the .pdparams file of its training"
             )
     return {name: array for kind, names in own.items() for name, array in zip(names, given[kind], strict=True)}
 
