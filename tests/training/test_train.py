@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,16 @@ from small_sets import write_detection_set, write_feature_set
 
 from toonface_contract.errors import ConfigError, TrainingError
 from toonface_export.paddle_model import read_paddle_model
-from toonface_training.fit.checkpoints import checkpoints, find_checkpoint, read_checkpoint
+from toonface_training.fit.checkpoints import (
+    OPTIMIZER,
+    STATES,
+    Progress,
+    checkpoints,
+    find_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from toonface_training.fit.engine import EngineState
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.outputs import KEPT, RESULT
 from toonface_training.fit.reading import read_settings
@@ -203,6 +213,109 @@ def test_a_second_run_does_not_overwrite_the_first_unasked(unjudged_set: Path, t
     run(blazeface(unjudged_set, output, "Train.epochs_iters=2", "Train.seed=1"), force=True)
     assert {path.name for path in checkpoints(output)} == {"1", "2", "best_model"}
     assert (output / "best_model" / "best_model.pdparams").read_bytes() != first
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_cannot_begin_leaves_the_earlier_one_as_it_was(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=1"))
+    before = contents(output)
+    badly_judged = tmp_path / "badly_judged"
+    shutil.copytree(unjudged_set, badly_judged)
+    (badly_judged / "annotations" / "instance_val.json").write_text("{}")
+    for dataset, override in (
+        (unjudged_set, "Train.pretrain_weight_path=/no.pdparams"),
+        (unjudged_set, "Train.amp=O1"),
+        (badly_judged, "Train.seed=1"),
+    ):
+        with pytest.raises(ConfigError):
+            run(blazeface(dataset, output, "Train.epochs_iters=2", override), force=True)
+        assert contents(output) == before
+    with pytest.raises(ConfigError, match="epochs have 3 steps"):
+        run(blazeface(unjudged_set, output, f"Train.resume_path={output}", "Train.batch_size=2"))
+    assert contents(output) == before
+
+
+def test_force_removes_checkpoints_alone(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=2"))
+    kept = output / "kept" / f"notes{STATES}"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=1"), force=True)
+    assert kept.read_text() == "mine"
+    assert {path.name for path in checkpoints(output)} == {"1", "best_model"}
+    assert "epoch: 1/2" not in (output / "train.log").read_text()
+
+
+def test_going_on_from_an_earlier_checkpoint_removes_the_later_ones(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    three = (unjudged_set, output, "Train.epochs_iters=3")
+    run(blazeface(*three))
+    shutil.copytree(output / "3", tmp_path / "3")
+    told = run(blazeface(*three, f"Train.resume_path={output / '1'}"))
+    removed = next(line for line in told.splitlines() if line.startswith("removed what is further on: "))
+    assert {each.strip() for each in removed.partition(":")[2].split(",")} == {"2", "3", "best_model"}
+    assert_same_state(tmp_path / "3", output / "3")
+    assert_same_state(tmp_path / "3", output / "best_model")
+
+    # As a run that was killed leaves it: the last epoch is written, the best model not yet.
+    last = (*three, f"Train.resume_path={output / '3'}")
+    shutil.rmtree(output / "best_model")
+    assert "removed" not in run(blazeface(*last))
+    assert_same_state(tmp_path / "3", output / "best_model")
+    assert read_paddle_model(output / "best_model" / "inference", known=("BlazeFace",)).name == "BlazeFace"
+    assert result_of(output)["models"]["best"]["pdparams"] == "best_model/best_model.pdparams"
+
+    shutil.rmtree(output / "best_model")
+    shutil.rmtree(output / "3" / "inference")
+    assert "the best model so far, of epoch 3, is not there any more" in run(blazeface(*last))
+    assert "best" not in result_of(output)["models"]
+
+
+def test_going_on_in_another_folder_takes_the_best_model_along(unjudged_set: Path, tmp_path: Path) -> None:
+    output, other = tmp_path / "output", tmp_path / "other"
+    run(blazeface(unjudged_set, output, "Train.epochs_iters=1"))
+    run(blazeface(unjudged_set, other, "Train.epochs_iters=1", "Train.seed=1"))
+    there = contents(other)
+    going_on = blazeface(unjudged_set, other, "Train.epochs_iters=1", f"Train.resume_path={output}")
+    with pytest.raises(ConfigError, match="holds the result of another run"):
+        run(going_on)
+    assert contents(other) == there
+    before = contents(output)
+    run(going_on, force=True)
+    assert [path.name for path in checkpoints(other)] == ["best_model"]
+    assert_same_state(output / "best_model", other / "best_model")
+    assert contents(output) == before
+    # A run that was killed before it could write its result is not overwritten either.
+    (other / RESULT).unlink()
+    with pytest.raises(ConfigError, match="holds the result of another run"):
+        run(blazeface(unjudged_set, other, "Train.epochs_iters=1"))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "3"
+    state = EngineState({"weight": np.zeros(2, np.float32)}, None, {"moment": np.zeros(2, np.float32)})
+    write_checkpoint(folder, state, Progress("BlazeFace", 9, 3, {}))
+    assert read_checkpoint(folder)[1].step == 9
+    (folder / f"3{OPTIMIZER}").write_bytes(b"not a pickle")
+    with pytest.raises(ConfigError, match=r"3\.pdopt is not a file that Paddle can read"):
+        read_checkpoint(folder)
+    for damaged in (pickle.dumps({"step": 9}), b'{"step": 9}'):
+        (folder / f"3{STATES}").write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"3 is no checkpoint of `toonface train`, or a damaged one: 3\.pdstates"):
+            find_checkpoint(tmp_path)
+
+
+def test_an_output_that_is_no_folder_is_named(unjudged_set: Path, tmp_path: Path) -> None:
+    output = tmp_path / "README.md"
+    output.write_text("mine")
+    with pytest.raises(ConfigError, match=r"Global\.output is .*README\.md, which cannot be written to: "):
+        run(blazeface(unjudged_set, output, "Train.epochs_iters=1"))
+    assert output.read_text() == "mine"
 
 
 def test_resuming_tells_what_is_different_and_refuses_what_cannot_be(unjudged_set: Path, tmp_path: Path) -> None:

@@ -68,6 +68,23 @@ def write_checkpoint(folder: Path, state: EngineState, progress: Progress, infer
     stem.with_name(folder.name + STATES).write_text(json.dumps(asdict(progress)), encoding="utf-8")
     if inference is not None:
         shutil.copytree(inference, temporary / INFERENCE)
+    _put(temporary, folder)
+
+
+def copy_checkpoint(source: Path, folder: Path) -> None:
+    """Copy a checkpoint to `folder`, as `write_checkpoint` writes one there."""
+    temporary = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    for suffix in (PARAMETERS, AVERAGE, OPTIMIZER, STATES):
+        path = temporary / f"{source.name}{suffix}"
+        if path.exists():
+            path.rename(temporary / f"{folder.name}{suffix}")
+    _put(temporary, folder)
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Let a folder that is complete take the place of `folder`."""
     for path in temporary.rglob("*.*"):
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -82,19 +99,31 @@ def write_checkpoint(folder: Path, state: EngineState, progress: Progress, infer
         os.replace(temporary, folder)
 
 
+def read_progress(folder: Path) -> Progress:
+    """Read of a checkpoint how far the run had come.
+
+    Raises:
+        ConfigError: the folder is no checkpoint of `toonface train`.
+    """
+    path = folder / f"{folder.name}{STATES}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        figures = {int(epoch): each for epoch, each in content["figures"].items()}
+        return Progress(**{**content, "figures": figures})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{folder} is no checkpoint of `toonface train`, or a damaged one: {path.name}: {error}"
+        ) from error
+
+
 def read_checkpoint(folder: Path) -> tuple[EngineState, Progress]:
     """Read a checkpoint.
 
     Raises:
-        ConfigError: the folder is none.
+        ConfigError: the folder is none, or a file in it is missing or damaged.
     """
+    progress = read_progress(folder)
     stem = folder / folder.name
-    try:
-        content = json.loads(stem.with_name(folder.name + STATES).read_text(encoding="utf-8"))
-        figures = {int(epoch): each for epoch, each in content["figures"].items()}
-        progress = Progress(**{**content, "figures": figures})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{folder} is no checkpoint of a run: {error}") from error
     parameters = read_parameters(stem.with_name(folder.name + PARAMETERS))
     average = stem.with_name(folder.name + AVERAGE)
     optimizer = _read_optimizer(stem.with_name(folder.name + OPTIMIZER))
@@ -107,7 +136,7 @@ def find_checkpoint(path: Path) -> Path:
     """The checkpoint that a user means by `path`: its folder, a file in it, or the newest in a run's output folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or one in the output folder is not of `toonface train`.
     """
     folder = path.parent if path.suffix in (PARAMETERS, AVERAGE, OPTIMIZER, STATES) else path
     if (folder / f"{folder.name}{STATES}").is_file():
@@ -119,14 +148,15 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def checkpoints(output: Path) -> list[Path]:
-    """The checkpoints in an output folder, the one that has come furthest last."""
+    """The checkpoints in an output folder, the one that has come furthest last.
+
+    Raises:
+        ConfigError: one is not of `toonface train`, or damaged.
+    """
     found = [states.parent for states in output.glob(f"*/*{STATES}") if states.stem == states.parent.name]
-    return sorted((folder for folder in found if not folder.name.startswith(".")), key=_step)
-
-
-def _step(folder: Path) -> int:
-    step: int = json.loads((folder / f"{folder.name}{STATES}").read_text(encoding="utf-8"))["step"]
-    return step
+    return sorted(
+        (folder for folder in found if not folder.name.startswith(".")), key=lambda folder: read_progress(folder).step
+    )
 
 
 def _write_optimizer(optimizer: Mapping[str, Any], path: Path) -> None:
@@ -140,5 +170,8 @@ def _read_optimizer(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise ConfigError(f"{path} is missing; without it the run cannot go on as it would have")
-    content: dict[str, Any] = paddle.load(str(path), return_numpy=True)
+    try:
+        content: dict[str, Any] = paddle.load(str(path), return_numpy=True)
+    except Exception as error:  # whatever unpickling a damaged file raises
+        raise ConfigError(f"{path} is not a file that Paddle can read: {error}") from error
     return content

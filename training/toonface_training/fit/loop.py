@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from toonface_contract.errors import TrainingError
 from toonface_training.batches.order import Share
 from toonface_training.fit.checkpoints import Progress, checkpoints
-from toonface_training.fit.engine import Engine, EngineState, Moment
+from toonface_training.fit.engine import Engine, Moment
 from toonface_training.fit.judge import Judge
 from toonface_training.fit.loader import load, usual_workers
 from toonface_training.fit.outputs import BEST, CANDIDATE, INTERRUPTED, Outputs
@@ -66,6 +66,9 @@ class Loop:
                 run, whose state has been saved.
         """
         settings, schedule = self._settings, self._schedule
+        if self._leads and self._progress.step:
+            # What an earlier part of the run said of its end does not hold any more.
+            self._outputs.result(self._progress, self._kept, done=False)
         workers = usual_workers() if settings.workers is None else settings.workers
         batches = load(self._task.batches, self._progress.step, schedule.steps, workers)
         pictures = settings.batch_size * self._share.of
@@ -115,13 +118,17 @@ class Loop:
             inference = Path(scratch) / "inference" if evaluate else None
             if inference is not None:
                 self._outputs.inference(state, inference)
-                self._evaluate(epoch, state, inference)
+                self._evaluate(epoch, inference)
+            # The epoch first: should the run be killed in between, the best model is made from it when it goes on.
             if save:
                 self._outputs.checkpoint(self._outputs.epoch_name(epoch), state, self._progress, inference)
                 self._kept = self._outputs.drop_old([*self._kept, epoch])
+            if self._progress.best_epoch == epoch:
+                self._outputs.checkpoint(BEST, state, self._progress, inference)
         self._outputs.result(self._progress, self._kept, done=False)
 
-    def _evaluate(self, epoch: int, state: EngineState, inference: Path) -> None:
+    def _evaluate(self, epoch: int, inference: Path) -> None:
+        """Judge the model of an epoch, and note whether it is the best so far."""
         figures = {} if self._judge is None else self._judge(inference)
         before = self._progress.score(self._progress.best_epoch)
         self._progress = replace(self._progress, figures={**self._progress.figures, epoch: figures})
@@ -132,7 +139,6 @@ class Loop:
             self._report.say(f"epoch {epoch}: {told}" + (", the best so far" if better else ""))
         if better:
             self._progress = replace(self._progress, best_epoch=epoch)
-            self._outputs.checkpoint(BEST, state, self._progress, inference)
 
     def _stop(self) -> None:
         self._outputs.checkpoint(INTERRUPTED, self._engine.state(), self._progress)

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from toonface_training.fit.checkpoints import (
     PARAMETERS,
     STATES,
     Progress,
+    checkpoints,
+    copy_checkpoint,
+    read_progress,
     write_checkpoint,
 )
 from toonface_training.fit.engine import EngineState
@@ -55,27 +58,75 @@ class Outputs:
     model: str
     labels: Sequence[str]
 
-    def begin(self, *, resumed: bool, force: bool) -> None:
-        """Make the folder; what an earlier run left there is kept if this one goes on with it, and else removed.
+    def check(self, checkpoint: Path | None, *, force: bool) -> None:
+        """Look whether a run may write here; nothing is changed.
+
+        Args:
+            checkpoint: that the run goes on from; None for a new one.
+            force: whether what another run left here may be removed.
 
         Raises:
-            ConfigError: another run's result is there, and `force` is not set.
+            ConfigError: another run's result is here, and `force` is not set; or a checkpoint here is not ours.
         """
-        if not resumed and (self.folder / RESULT).exists():
-            if not force:
-                raise ConfigError(
-                    f"{self.folder} holds the result of another run. Go on with it by "
-                    f"-o Train.resume_path={self.folder}, write elsewhere by -o Global.output=..., or replace it by "
-                    "--force"
-                )
-            for states in self.folder.glob(f"*/*{STATES}"):
-                shutil.rmtree(states.parent)
+        there = checkpoints(self.folder)
+        if force or self._holds(checkpoint) or not (there or (self.folder / RESULT).exists()):
+            return
+        raise ConfigError(
+            f"{self.folder} holds the result of another run. Go on with it by -o Train.resume_path={self.folder}, "
+            "write elsewhere by -o Global.output=..., or replace it by --force"
+        )
+
+    def begin(self, progress: Progress, checkpoint: Path | None) -> tuple[Progress, list[str]]:
+        """Make the folder ready for the steps that are left, and remove what would not be this run's in the end.
+
+        That is all that another run left here, and, where this run goes on from one of its earlier checkpoints, those
+        that are further on. The best model is that of `progress.best_epoch` afterwards.
+
+        Args:
+            progress: of the run so far.
+            checkpoint: that it goes on from, here or in the folder of another run; None for a new run.
+
+        Returns:
+            The progress, without a best epoch if there is no model of it any more; and what to tell the user.
+        """
+        here = self._holds(checkpoint)
+        gone = [each for each in checkpoints(self.folder) if not here or read_progress(each).step > progress.step]
+        for folder in gone:
+            shutil.rmtree(folder)
+        if not here:
             for name in (RESULT, LOG):
                 (self.folder / name).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _EPOCH).unlink(missing_ok=True)
         for left in self.folder.glob(f"{CANDIDATE}*"):
             shutil.rmtree(left)
+        told = []
+        if here and gone:
+            told.append(f"removed what is further on: {', '.join(folder.name for folder in gone)}")
+        if checkpoint is not None and not self._bring_best(progress, self.folder if here else checkpoint.parent):
+            told.append(
+                f"the best model so far, of epoch {progress.best_epoch}, is not there any more; the next that is "
+                "evaluated counts as the best"
+            )
+            progress = replace(progress, best_epoch=0)
+        return progress, told
+
+    def _holds(self, checkpoint: Path | None) -> bool:
+        return checkpoint is not None and checkpoint.resolve().parent == self.folder.resolve()
+
+    def _bring_best(self, progress: Progress, source: Path) -> bool:
+        """Let the best model be that of the best epoch so far, from the folder `source`; False if it has none."""
+        if not progress.best_epoch:
+            return True
+        step = progress.best_epoch * progress.steps_per_epoch
+        best = self.folder / BEST
+        for folder in (source / BEST, source / self.epoch_name(progress.best_epoch)):
+            if folder in checkpoints(source) and read_progress(folder).step == step and (folder / INFERENCE).is_dir():
+                if folder != best:
+                    copy_checkpoint(folder, best)
+                return True
+        shutil.rmtree(best, ignore_errors=True)
+        return False
 
     def checkpoint(self, name: str, state: EngineState, progress: Progress, inference: Path | None = None) -> None:
         """Write a checkpoint of that name, with a copy of its inference folder where there is one."""

@@ -7,7 +7,7 @@ from rich.console import Console
 from toonface_contract.errors import ConfigError
 from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.checkpoints import Progress, find_checkpoint, read_checkpoint
-from toonface_training.fit.engine import make_engine
+from toonface_training.fit.engine import EngineState, make_engine
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.judge import make_judge
 from toonface_training.fit.loop import Loop
@@ -16,7 +16,7 @@ from toonface_training.fit.reading import write_settings
 from toonface_training.fit.report import Report
 from toonface_training.fit.schedule import make_schedule
 from toonface_training.fit.settings import Settings
-from toonface_training.fit.task import find_pretrained, make_task
+from toonface_training.fit.task import Task, find_pretrained, make_task
 from toonface_training.networks.parameters import without_head
 
 # Settings in which two parts of one run may differ without a word.
@@ -46,8 +46,8 @@ def train(
     Raises:
         ConfigError: a setting, the dataset or a file of parameters is wrong.
         ExportError: the engine is torch, and Paddle's network does not answer as the one that was trained.
-        TrainingError: the loss is no longer a number, or a process that prepares pictures died.
-        Interrupted: the user interrupted it; what there is has been saved.
+        TrainingError: the loss is no longer a number, or a process that prepares pictures died; or, with the code
+            `interrupted`, the user interrupted it, and what there is has been saved.
     """
     task = make_task(settings, device, share)
     outputs = Outputs(settings.globals.output, settings.globals.model, task.labels)
@@ -55,29 +55,48 @@ def train(
     resume = settings.train.resume_path
     checkpoint = None if resume is None else find_checkpoint(resume)
     if leads:
-        outputs.begin(resumed=checkpoint is not None, force=force)
-        write_settings(settings, outputs.folder / CONFIG)
-    report = Report(outputs.folder / LOG if leads else None, console or Console(stderr=True))
+        outputs.check(checkpoint, force=force)
     engine = make_engine(settings.train.engine, task.recipe)
     per_epoch = len(task.batches)
     if checkpoint is None:
-        pretrained = find_pretrained(settings)
-        state, misfits = initial_state(task.recipe.model, task.recipe.num_classes, settings.train.seed, pretrained)
-        for misfit in misfits:
-            report.say(f"not taken from {pretrained}: {misfit}")
+        state, told = _initial(settings, task)
         progress = Progress(settings.globals.model, 0, per_epoch, settings.model_dump(mode="json", by_alias=True))
     else:
         state, progress = read_checkpoint(checkpoint)
-        for difference in _differences(progress, settings, per_epoch):
-            report.say(f"resumed with another setting: {difference}")
-        report.say(f"resumed from {checkpoint} at epoch {progress.step // per_epoch + 1}")
+        told = [f"resumed with another setting: {each}" for each in _differences(progress, settings, per_epoch)]
+        told.append(f"resumed from {checkpoint} at epoch {progress.step // per_epoch + 1}")
     engine.load(state)
     schedule = make_schedule(settings.train, per_epoch)
     judge = make_judge(settings) if leads else None
+    console = console or Console(stderr=True)
+    report = Report(None, console)
+    # Only now, when all that can be wrong has been looked at, is anything written or removed.
+    if leads:
+        try:
+            progress, more = outputs.begin(progress, checkpoint)
+            write_settings(settings, outputs.folder / CONFIG)
+            report = Report(outputs.folder / LOG, console)
+        except OSError as error:
+            raise ConfigError(
+                f"Global.output is {outputs.folder}, which cannot be written to: {error.strerror or error}"
+            ) from error
+        for line in (*told, *more):
+            report.say(line)
     Loop(settings.train, task, engine, schedule, outputs, report, judge, share, progress).go()
     if leads and settings.train.engine == "torch":
         report.say(_proof(outputs))
     return outputs
+
+
+def _initial(settings: Settings, task: Task) -> tuple[EngineState, list[str]]:
+    """What a new run starts from, and what to tell the user of it."""
+    name, pretrained = settings.globals.model, find_pretrained(settings)
+    state, misfits = initial_state(name, task.recipe.num_classes, settings.train.seed, pretrained)
+    if pretrained is None:
+        return state, [
+            f"starting from random parameters; -o Train.pretrain_weight_path={name}_pretrained starts from PaddleX's"
+        ]
+    return state, [f"not taken from {pretrained}: {misfit}" for misfit in misfits]
 
 
 def _proof(outputs: Outputs) -> str:
