@@ -139,6 +139,18 @@ def test_a_wrong_line_of_labels_is_named(lines: str, tmp_path: Path) -> None:
         read_faces(faces(tmp_path, "images/a.png 0\n" + lines))
 
 
+def test_lists_in_another_encoding_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    latin = "images/é.png 0\n".encode("latin-1")
+    (tmp_path / "train" / "label.txt").write_bytes(latin)
+    with pytest.raises(ConfigError, match=r"label\.txt cannot be read as text in UTF-8"):
+        read_faces(tmp_path)
+    (tmp_path / "train" / "label.txt").write_text("images/a.png 0\n")
+    (tmp_path / "train" / "boxes.txt").write_bytes(latin)
+    with pytest.raises(ConfigError, match=r"boxes\.txt cannot be read as text in UTF-8"):
+        read_faces(tmp_path)
+
+
 def test_missing_and_empty_lists_and_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"instance_train\.json is missing"):
         read_scenes(tmp_path)

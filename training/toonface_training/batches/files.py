@@ -110,14 +110,14 @@ def read_faces(dataset: Path) -> list[Face]:
     in `context/` instead of `images/`, so that augmentation can move the box.
 
     Raises:
-        ConfigError: a list is missing, empty or malformed.
+        ConfigError: a list is missing, empty, malformed or not UTF-8.
     """
     path = dataset / LABELS
     if not path.is_file():
         raise ConfigError(f"{path} is missing; Global.dataset_dir must name a feature set in PaddleX's layout")
     boxes = _read_boxes(path.with_name(BOXES))
     faces = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         picture, _, label = line.strip().rpartition(" ")
         if not line.strip():
             continue
@@ -136,7 +136,7 @@ def _read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
     if not path.exists():
         return {}
     boxes = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         picture, *values = line.rsplit(" ", 4)
         try:
             left, top, right, bottom = map(float, values)
@@ -144,6 +144,13 @@ def _read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
             raise ConfigError(f"{path}, line {number}: {line!r} is not `path x1 y1 x2 y2`") from error
         boxes[picture] = (left, top, right, bottom)
     return boxes
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as text in UTF-8: {error}") from error
 
 
 def _scene(folder: Path, image: _Image, faces: list[_Annotation], position: dict[int, int]) -> Scene:
