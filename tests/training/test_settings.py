@@ -110,6 +110,7 @@ def test_overrides_win_and_none_is_null(paddlex: str) -> None:
         ("Global.device=tpu", r"Global\.device is 'tpu'"),
         ("Global.model=YuNet", r"Global\.model is 'YuNet'; there are PP-YOLOE"),
         ("Train.ema_decay=1", r"Train\.ema_decay is 1"),
+        ("Train.amp=O2", r"Train\.amp is 'O2': .*'off' or 'O1'"),
         ("CheckDataset.split.train_percent=101", r"CheckDataset\.split\.train_percent is 101"),
         ("Train.learning_rate.high=1", r"learning_rate is a value"),
         ("Train", r"'Train' is not Key\.Sub=value"),
@@ -127,6 +128,20 @@ def test_settings_of_one_kind_are_refused_for_the_other() -> None:
         read_settings("BlazeFace", ("Train.arcmargin_m=0.3",))
     with pytest.raises(ConfigError, match=r"Train\.image_size .*has 100; for BlazeFace a multiple of 16"):
         read_settings("BlazeFace", ("Train.image_size=[96,100]",))
+
+
+def test_several_processes_are_refused_for_torch() -> None:
+    with pytest.raises(ConfigError, match=r"Global\.device is cpu:0,1, but Train\.engine torch trains in one process"):
+        read_settings("MobileFaceNet", ("Train.engine=torch", "Global.device=cpu:0,1"))
+    assert read_settings("MobileFaceNet", ("Train.engine=paddle", "Global.device=cpu:0,1")).train.engine == "paddle"
+
+
+def test_a_path_that_is_not_there_is_no_model() -> None:
+    with pytest.raises(ConfigError, match=r"there is no file my/configs/MobileFaceNet\.yaml, and no model"):
+        read_settings("my/configs/MobileFaceNet.yaml")
+    paddlexs = "paddlex/configs/modules/face_feature/MobileFaceNet.yaml"
+    with pytest.warns(UserWarning, match=rf"there is no file {paddlexs}; toonface's own file of MobileFaceNet is used"):
+        assert read_settings(paddlexs).globals.model == "MobileFaceNet"
 
 
 @pytest.mark.parametrize("content", ["- a\n", "a: [\n", "7\n"])
@@ -163,6 +178,11 @@ def test_devices_are_parsed_and_given_an_environment(monkeypatch: pytest.MonkeyP
     assert parse_devices("cpu").resolve().device(0) == "cpu"
     with pytest.raises(ConfigError, match="names a device twice"):
         parse_devices("gpu:1,1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.launcher_names() == "2,0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-1a2b,7")
+    assert devices.launcher_names() == "7,5"
+    assert parse_devices("gpu:1").launcher_names() == "GPU-1a2b"
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert parse_devices("cpu").environment()["OMP_NUM_THREADS"] == "7"
 

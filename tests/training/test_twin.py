@@ -153,7 +153,6 @@ def test_a_compiled_engine_learns_as_a_plain_one() -> None:
     [
         (Recipe("BlazeFace", 1), "torch, which knows MobileFaceNet, BlazeFace-FPN-SSH"),
         (Recipe(EMBEDDER, 2, device="gpu:0"), "trains on a cpu"),
-        (Recipe(EMBEDDER, 2, amp="O2"), "has off and O1"),
     ],
 )
 def test_what_the_engine_cannot_do_is_refused(recipe: Recipe, said: str) -> None:

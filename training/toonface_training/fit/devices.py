@@ -39,6 +39,12 @@ class Devices:
         """Paddle's name of the device of a process."""
         return "cpu" if self.kind == "cpu" else f"gpu:{self.numbers[rank]}"
 
+    def launcher_names(self) -> str:
+        """The GPUs as Paddle's launcher wants them: not counted among the visible ones, but as the user names these."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else None
+        return ",".join(names[number] if names else str(number) for number in self.numbers)
+
     def environment(self) -> Mapping[str, str]:
         """Environment variables for the processes; what the user has set already stays."""
         cpus = max(1, len(os.sched_getaffinity(0)) // len(self.numbers))

@@ -27,7 +27,7 @@ class Recipe:
         clip_norm: largest norm of all gradients together; None lets them be.
         ema_decay: of the moving average of the parameters, which is then what is evaluated and exported; at step n the
             decay is no more than (1 + n) / (10 + n). None for no average.
-        amp: mixed precision: `off`, `O1` (operators that allow it) or `O2` (the network).
+        amp: mixed precision: `off`, or `O1`: operators that allow it.
         scale: ArcFace's s.
         compiled: fuse operations with `torch.compile`, for the engine `torch` alone.
     """
@@ -39,7 +39,7 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     ema_decay: float | None = None
-    amp: Literal["off", "O1", "O2"] = "off"
+    amp: Literal["off", "O1"] = "off"
     scale: float = 64.0
     compiled: bool = False
 
@@ -83,7 +83,12 @@ class EngineState:
 
 
 class Engine(Protocol):
-    """Learns. Two engines of the same recipe and state that see the same batches end in the same state."""
+    """Learns. The same engine, with the same recipe, state and batches, ends in the same state.
+
+    Engines differ in how they get there: in the order of sums, and `torch` in the detector's loss, which is its own
+    (see `toonface_training.twin.detector_loss`). What they have in common is the network: with the parameters of one,
+    that of the other answers alike.
+    """
 
     def load(self, state: EngineState) -> None:
         """Take over a state, such as the initial one, or one that `state` gave."""

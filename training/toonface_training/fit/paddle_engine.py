@@ -41,8 +41,6 @@ class PaddleEngine:
         if recipe.amp != "off" and not on_gpu:
             raise ConfigError(f"Train.amp is {recipe.amp}, but Paddle has mixed precision only on a GPU; turn it off")
         self._scaler: Any = None if recipe.amp == "off" else paddle.amp.GradScaler(init_loss_scaling=1024.0)
-        if recipe.amp == "O2":
-            layer, self._optimizer = paddle.amp.decorate(layer, self._optimizer, level="O2")
         self._forward: Any = layer
         if paddle.distributed.get_world_size() > 1:
             if on_gpu:
@@ -84,8 +82,7 @@ class PaddleEngine:
         import paddle
 
         self._optimizer.set_lr(moment.learning_rate)
-        amp = self._recipe.amp
-        with paddle.amp.auto_cast(enable=amp != "off", level="O1" if amp == "off" else amp):
+        with paddle.amp.auto_cast(enable=self._recipe.amp == "O1", level="O1"):
             losses = self._network.losses(self._forward, batch, moment)
         loss = losses["loss"]
         if self._scaler is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,8 @@ from toonface_training.fit.settings import DetectionSettings, FeatureSettings, S
 from toonface_training.networks import DETECTORS, MODELS
 
 _SHIPPED = files("toonface_training.fit") / "configs"
+# Where PaddleX has its files; who names one as in PaddleX's tutorials need not have it.
+_PADDLEX = "paddlex/configs/modules/"
 
 
 def read_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
@@ -22,7 +25,7 @@ def read_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
 
     Args:
         config: path of a YAML file with PaddleX's keys; or, where there is no such file, the name of a model or of its
-            shipped file, such as `PP-YOLOE_plus-S_face.yaml`.
+            shipped file, such as `PP-YOLOE_plus-S_face.yaml`, also after the folders in which PaddleX has its own.
         overrides: `Key.Sub=value` each, the value as YAML; they win over the file.
 
     Raises:
@@ -52,8 +55,11 @@ def _read(config: str) -> dict[str, Any]:
     path = Path(config)
     if not path.is_file():
         name = path.name.removesuffix(".yaml")
-        if name not in MODELS:
+        bare = config == path.name
+        if name not in MODELS or not (bare or _PADDLEX in path.as_posix()):
             raise ConfigError(f"there is no file {config}, and no model of that name; there are {', '.join(MODELS)}")
+        if not bare:
+            warnings.warn(f"there is no file {config}; toonface's own file of {name} is used", stacklevel=2)
         return _shipped(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -128,7 +128,7 @@ class Train(_Section):
     clip_norm: Annotated[float | None, Field(gt=0)] = None
     ema_decay: Annotated[float | None, Field(gt=0, lt=1)] = None
     # YAML reads a bare `off` as false.
-    amp: Annotated[Literal["off", "O1", "O2"], BeforeValidator(lambda value: value or "off")] = "off"
+    amp: Annotated[Literal["off", "O1"], BeforeValidator(lambda value: value or "off")] = "off"
     compile: bool = False
     augmentation: Literal["plain", "drawings"] = "plain"
     first_image_size: OptionalCount = None
@@ -202,6 +202,15 @@ class _Settings(_Section):
     evaluate: Evaluate = Field(alias="Evaluate", default=Evaluate())
     export: Export = Field(alias="Export", default=Export())
     predict: Predict = Field(alias="Predict", default=Predict())
+    train: Train = Field(alias="Train")
+
+    @model_validator(mode="after")
+    def _engine_suits(self) -> _Settings:
+        if self.train.engine == "torch" and "," in self.globals.device:
+            raise ValueError(
+                f"Global.device is {self.globals.device}, but Train.engine torch trains in one process: let it be cpu"
+            )
+        return self
 
 
 class DetectionSettings(_Settings):

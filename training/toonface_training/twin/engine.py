@@ -38,8 +38,6 @@ class TorchEngine:
             )
         if recipe.device != "cpu":
             raise ConfigError(f"Global.device is {recipe.device!r}, but Train.engine torch trains on a cpu")
-        if recipe.amp == "O2":
-            raise ConfigError("Train.amp is O2; Train.engine torch has off and O1")
         spec = model(recipe.model)
         self._recipe, self._normalisation = recipe, spec.normalisation
         network = NETWORKS[recipe.model]()
