@@ -51,13 +51,22 @@ def test_a_sweep_varies_one_thing_at_a_time_and_repeats_nothing(detection_set: P
         "learning_rate=0.001",
         "learning_rate=0.0001",
         "learning_rate=0.0001",
-        f"learning_rate={best},epochs_iters=1",
+        # Not the first value of the second variable, with which the first variable's were tried.
         f"learning_rate={best},epochs_iters=2",
     ]
+    assert experiments[2].settings == next(each.settings for each in experiments if each.best)
     assert [each.best for each in experiments].count(True) == 2
     assert [each.settings.train.epochs_iters for each in experiments] == [1, 1, 1, 2]
     # One setting has changed from the chosen experiment of the stage before to those of the next.
     assert {each.settings.train.learning_rate for each in experiments[2:]} == {best}
+
+    sweep("BlazeFace", (*given, "Train.workers=1", "Train.log_interval=5"), variables, launch)
+    assert len(started) == 4
+    with pytest.raises(
+        ConfigError, match=r"learning_rate=0\.001 holds a training with other settings: Train\.seed was 0, is 1\."
+    ):
+        sweep("BlazeFace", (*given, "Train.seed=1"), variables, launch)
+    assert len(started) == 4
 
     options = [part for override in given for part in ("-o", override)]
     varied = [part for each in variables for part in ("--vary", f"{each.key}={','.join(each.values)}")]
@@ -74,6 +83,16 @@ def test_a_value_that_does_not_suit_is_refused_before_anything_is_trained(detect
 
     with pytest.raises(ConfigError, match=r"Train\.epochs_iters is 0"):
         sweep("BlazeFace", overrides(detection_set, tmp_path), [Variable("Train.epochs_iters", ("1", "0"))], launch)
+
+
+def test_a_dataset_that_cannot_judge_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    def launch(settings: Settings) -> int:
+        raise AssertionError(settings)
+
+    dataset = write_detection_set(tmp_path / "set", train=3, val=1)
+    (dataset / "annotations" / "instance_val.json").unlink()
+    with pytest.raises(ConfigError, match=r"instance_val\.json is missing, the validation part"):
+        sweep("BlazeFace", overrides(dataset, tmp_path / "sweep"), [Variable("Train.seed", ("1", "2"))], launch)
 
 
 @pytest.mark.parametrize("text", ["Train.learning_rate", "Train.learning_rate=", "seed=1,2", "Global.output=a,b"])

@@ -26,10 +26,15 @@ def train() -> None:
     PP-YOLOE_plus-S_face, PicoDet_LCNet_x2_5_face, BlazeFace and BlazeFace-FPN-SSH detect; MobileFaceNet and
     ResNet50_face embed. Datasets are laid out as for PaddleX; `toonface dataset` makes, checks and converts them.
 
+    A run starts from random parameters unless Train.pretrain_weight_path says from what: <model>_pretrained fetches
+    PaddleX's, as PaddleX's own files do.
+
     \b
     Examples:
-      toonface train detection PP-YOLOE_plus-S_face -o Global.dataset_dir=dataset/faces -o Train.epochs_iters=10
-      toonface train feature MobileFaceNet -o Global.dataset_dir=dataset/characters -o Train.arcmargin_m=0.3
+      toonface train detection PP-YOLOE_plus-S_face -o Global.dataset_dir=dataset/faces \\
+          -o Train.pretrain_weight_path=PP-YOLOE_plus-S_face_pretrained -o Train.epochs_iters=10
+      toonface train feature MobileFaceNet -o Global.dataset_dir=dataset/characters \\
+          -o Train.pretrain_weight_path=MobileFaceNet_pretrained -o Train.arcmargin_m=0.3
 
     The output folder (Global.output, by default `output`) gets train.log, config.yaml, train_result.json, checkpoints,
     and best_model/, whose inference/ is what `toonface export` takes. Ctrl-C saves and ends the run; with

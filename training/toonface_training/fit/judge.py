@@ -14,6 +14,18 @@ Judge = Callable[[Path], dict[str, float]]
 """From an inference folder to figures of PaddleX's names, the one that decides first."""
 
 
+def judged_by(settings: Settings) -> Path:
+    """The file in a run's dataset that its models are judged by, whether it is there or not.
+
+    Raises:
+        ConfigError: no dataset is set.
+    """
+    dataset = settings.globals.dataset_dir
+    if dataset is None:
+        raise ConfigError("Global.dataset_dir is not set: -o Global.dataset_dir=...")
+    return dataset / (PAIRS if isinstance(settings, FeatureSettings) else VAL_SCENES)
+
+
 def make_judge(settings: Settings) -> Judge | None:
     """The judge of a run's models; None where the dataset has nothing to judge by.
 
@@ -23,21 +35,19 @@ def make_judge(settings: Settings) -> Judge | None:
     Raises:
         ConfigError: the validation part of the dataset is not what it should be.
     """
-    dataset = settings.globals.dataset_dir
-    if dataset is None:
-        raise ConfigError("Global.dataset_dir is not set: -o Global.dataset_dir=...")
-    if isinstance(settings, FeatureSettings):
-        return _pairs_judge(dataset) if (dataset / PAIRS).is_file() else None
-    return _scenes_judge(dataset) if (dataset / VAL_SCENES).is_file() else None
+    path = judged_by(settings)
+    if not path.is_file():
+        return None
+    return _pairs_judge(path) if isinstance(settings, FeatureSettings) else _scenes_judge(path)
 
 
-def _scenes_judge(dataset: Path) -> Judge:
+def _scenes_judge(annotations: Path) -> Judge:
     from toonface_export.serving import Serving
     from toonface_training.evaluation.datasets import read_scenes
     from toonface_training.evaluation.detection import evaluate_detection
     from toonface_training.evaluation.subjects.paddle import PaddleDetector
 
-    scenes = read_scenes(dataset, "val")
+    scenes = read_scenes(annotations.parents[1], "val")
 
     def judge(folder: Path) -> dict[str, float]:
         found = evaluate_detection(PaddleDetector(folder, Serving()), scenes, RecognitionOptions().det_threshold)
@@ -46,12 +56,12 @@ def _scenes_judge(dataset: Path) -> Judge:
     return judge
 
 
-def _pairs_judge(dataset: Path) -> Judge:
+def _pairs_judge(path: Path) -> Judge:
     from toonface_training.evaluation.datasets import read_pairs
     from toonface_training.evaluation.feature import evaluate_feature
     from toonface_training.evaluation.subjects.paddle import PaddleEmbedder
 
-    pairs = read_pairs(dataset / PAIRS)
+    pairs = read_pairs(path)
 
     def judge(folder: Path) -> dict[str, float]:
         found = evaluate_feature(

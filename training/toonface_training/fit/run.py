@@ -7,6 +7,7 @@ from rich.console import Console
 from toonface_contract.errors import ConfigError
 from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.checkpoints import Progress, find_checkpoint, read_checkpoint
+from toonface_training.fit.compare import differences
 from toonface_training.fit.engine import EngineState, make_engine
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.judge import make_judge
@@ -20,7 +21,13 @@ from toonface_training.fit.task import Task, find_pretrained, make_task
 from toonface_training.networks.parameters import without_head
 
 # Settings in which two parts of one run may differ without a word.
-_IMMATERIAL = ("resume_path", "log_interval", "workers", "eval_interval", "save_interval")
+_IMMATERIAL = (
+    "Train.resume_path",
+    "Train.log_interval",
+    "Train.workers",
+    "Train.eval_interval",
+    "Train.save_interval",
+)
 
 
 def train(
@@ -127,10 +134,4 @@ def _differences(progress: Progress, settings: Settings, per_epoch: int) -> list
             f"the checkpoint's epochs have {progress.steps_per_epoch} steps, this run's have {per_epoch}; the dataset, "
             "Train.batch_size and the number of processes must be the same"
         )
-    now = settings.train.model_dump(mode="json")
-    before = progress.settings["Train"]
-    return [
-        f"Train.{key} was {before.get(key)}, is {value}"
-        for key, value in now.items()
-        if value != before.get(key) and key not in _IMMATERIAL
-    ]
+    return differences(progress.settings, settings, but=_IMMATERIAL)

@@ -40,12 +40,15 @@ def sweep(config: str, variables: tuple[str, ...], overrides: tuple[str, ...], a
 
     CONFIG is as for `toonface train`. Global.output is the folder of the sweep: each training has one in it, and
     sweep_result.json the table. The same command goes on with a sweep that was interrupted, and repeats nothing.
+    Without Train.pretrain_weight_path, which PaddleX's own files set, each training starts from random parameters.
 
     \b
     Examples:
       toonface sweep PP-YOLOE_plus-S_face -o Global.dataset_dir=dataset/faces -o Global.output=sweep \\
+          -o Train.pretrain_weight_path=PP-YOLOE_plus-S_face_pretrained -o Train.epochs_iters=10 \\
           --vary Train.learning_rate=0.001,0.0001 --vary Train.epochs_iters=10,20
-      toonface sweep ResNet50_face -o Global.dataset_dir=dataset/characters --vary Train.arcmargin_m=0.5,0.3
+      toonface sweep ResNet50_face -o Global.dataset_dir=dataset/characters -o Global.output=sweep \\
+          -o Train.pretrain_weight_path=ResNet50_face_pretrained --vary Train.arcmargin_m=0.5,0.3
     """
     experiments = run_sweep(config, overrides, [parse_variable(text) for text in variables], launch)
     if as_json:
