@@ -91,6 +91,7 @@ class Outputs:
         """
         here = self._holds(checkpoint)
         gone = [each for each in checkpoints(self.folder) if not here or read_progress(each).step > progress.step]
+        best = None if checkpoint is None else self._best(progress, self.folder if here else checkpoint.parent)
         for folder in gone:
             shutil.rmtree(folder)
         if not here:
@@ -103,7 +104,11 @@ class Outputs:
         told = []
         if here and gone:
             told.append(f"removed what is further on: {', '.join(folder.name for folder in gone)}")
-        if checkpoint is not None and not self._bring_best(progress, self.folder if here else checkpoint.parent):
+        if best is not None:
+            if best != self.folder / BEST:
+                copy_checkpoint(best, self.folder / BEST)
+        elif progress.best_epoch:
+            shutil.rmtree(self.folder / BEST, ignore_errors=True)
             told.append(
                 f"the best model so far, of epoch {progress.best_epoch}, is not there any more; the next that is "
                 "evaluated counts as the best"
@@ -114,19 +119,13 @@ class Outputs:
     def _holds(self, checkpoint: Path | None) -> bool:
         return checkpoint is not None and checkpoint.resolve().parent == self.folder.resolve()
 
-    def _bring_best(self, progress: Progress, source: Path) -> bool:
-        """Let the best model be that of the best epoch so far, from the folder `source`; False if it has none."""
-        if not progress.best_epoch:
-            return True
+    def _best(self, progress: Progress, folder: Path) -> Path | None:
+        """The checkpoint of the best epoch so far, with its inference folder, in a run's folder."""
         step = progress.best_epoch * progress.steps_per_epoch
-        best = self.folder / BEST
-        for folder in (source / BEST, source / self.epoch_name(progress.best_epoch)):
-            if folder in checkpoints(source) and read_progress(folder).step == step and (folder / INFERENCE).is_dir():
-                if folder != best:
-                    copy_checkpoint(folder, best)
-                return True
-        shutil.rmtree(best, ignore_errors=True)
-        return False
+        for found in (folder / BEST, folder / self.epoch_name(progress.best_epoch)):
+            if found in checkpoints(folder) and read_progress(found).step == step and (found / INFERENCE).is_dir():
+                return found
+        return None
 
     def checkpoint(self, name: str, state: EngineState, progress: Progress, inference: Path | None = None) -> None:
         """Write a checkpoint of that name, with a copy of its inference folder where there is one."""
