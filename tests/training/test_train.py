@@ -22,6 +22,7 @@ from small_sets import write_detection_set, write_feature_set
 
 from toonface_contract.errors import ConfigError, TrainingError
 from toonface_export.paddle_model import read_paddle_model
+from toonface_training.fit import worker
 from toonface_training.fit.checkpoints import (
     OPTIMIZER,
     STATES,
@@ -31,10 +32,11 @@ from toonface_training.fit.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from toonface_training.fit.devices import Devices
 from toonface_training.fit.engine import EngineState
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.outputs import KEPT, RESULT
-from toonface_training.fit.reading import read_settings
+from toonface_training.fit.reading import read_settings, write_settings
 from toonface_training.fit.run import train
 from toonface_training.fit.task import find_pretrained
 from toonface_training.networks.parameters import write_parameters
@@ -101,6 +103,7 @@ def assert_same_state(one: Path, other: Path) -> None:
 def test_a_detector_run_leaves_what_paddlex_leaves(detection_set: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     told = run(blazeface(detection_set, output, "Train.epochs_iters=2", "Train.ema_decay=0.9", "Train.log_interval=2"))
+    assert "starting from random parameters; -o Train.pretrain_weight_path=BlazeFace_pretrained " in told
     assert "epoch: 2/2, step: 2/3, learning rate: " in told
     assert "epoch 2: AP " in told
     result = result_of(output)
@@ -322,8 +325,10 @@ def test_resuming_tells_what_is_different_and_refuses_what_cannot_be(unjudged_se
     output = tmp_path / "output"
     run(blazeface(unjudged_set, output, "Train.epochs_iters=1"))
     more = (f"Train.resume_path={output}", "Train.epochs_iters=2")
-    told = run(blazeface(unjudged_set, output, *more, "Train.learning_rate=0.01"))
+    told = run(blazeface(unjudged_set, output, *more, "Train.learning_rate=0.01", "Global.device=cpu:0"))
     assert "resumed with another setting: Train.learning_rate was 0.001, is 0.01" in told
+    assert "resumed with another setting: Global.device was cpu, is cpu:0" in told
+    assert "Global.dataset_dir" not in told
     with pytest.raises(ConfigError, match=r"epochs have 3 steps, this run's have 6"):
         run(blazeface(unjudged_set, output, *more, "Train.batch_size=2"))
     with pytest.raises(ConfigError, match="no checkpoint, and no output folder with checkpoints"):
@@ -411,8 +416,38 @@ def test_pretrained_parameters_are_fetched_by_their_name_or_address(
         server.server_close()
 
 
+def test_an_interrupt_before_the_first_step_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "train", interrupted)
+    monkeypatch.setattr(worker, "die_with_parent", lambda: None)
+    write_settings(blazeface(tmp_path, tmp_path / "output"), tmp_path / "settings.yaml")
+    assert worker.main(str(tmp_path / "settings.yaml"), force=False) == 130
+    assert capsys.readouterr().err.startswith("error: interrupted: interrupted before the step could be saved")
+
+
+def test_a_missing_paddle_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    with pytest.raises(ConfigError, match=r"training needs paddle, .* pip install 'toonface\[training\]'"):
+        worker._import_paddle()
+
+
+def test_what_paddles_launcher_cannot_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    class CannotBeSent:
+        pass
+
+    handler = signal.getsignal(signal.SIGINT)
+    unsendable: Any = CannotBeSent()
+    assert worker._train_together(unsendable, Devices("cpu", (0, 1)), force=False) == 1
+    assert "error: training_failed: " in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == handler
+
+
 @pytest.mark.slow
-def test_two_processes_train_together(detection_set: Path, tmp_path: Path) -> None:
+def test_two_processes_train_together_and_are_interrupted_together(detection_set: Path, tmp_path: Path) -> None:
     options = ("Train.epochs_iters=2", "Train.batch_size=2", "Global.device=cpu:0,1")
     told = execute(command(detection_set, tmp_path / "output", *options))
     # Three steps an epoch: twelve pictures, four in a step of both.
@@ -420,3 +455,17 @@ def test_two_processes_train_together(detection_set: Path, tmp_path: Path) -> No
     result = result_of(tmp_path / "output")
     assert result["done_flag"] and list(result["models"]) == ["last_1", "last_2", "best"]
     assert read_checkpoint(tmp_path / "output" / "2")[1].steps_per_epoch == 3
+
+    output = tmp_path / "interrupted"
+    rarely = ("Train.epochs_iters=12", "Train.eval_interval=12", "Train.save_interval=12", "Train.log_interval=1")
+    arguments = command(detection_set, output, *options, *rarely)
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+    _wait_for(output / "train.log", "epoch: 1/12, step: 1/3", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert [line[:19] for line in said.splitlines() if line.startswith("error: ")] == ["error: interrupted:"]
+    assert "Traceback" not in said
+    assert 0 < read_checkpoint(find_checkpoint(output))[1].step < 36
+    execute([*arguments, "-o", f"Train.resume_path={output}"])
+    assert result_of(output)["done_flag"]

@@ -14,7 +14,7 @@ from toonface_training.fit.reading import write_settings
 from toonface_training.fit.settings import Settings
 
 INTERRUPTED = 130
-"""Exit code of a run that a user interrupted, and that has been saved."""
+"""Exit code of a run that a user interrupted; it has been saved, or says that it has not."""
 
 
 def launch(settings: Settings, *, force: bool = False) -> int:
@@ -25,7 +25,7 @@ def launch(settings: Settings, *, force: bool = False) -> int:
         force: replace the result of another run.
 
     Returns:
-        The exit code: 0 ok, 1 failure, 130 interrupted and saved. The process has said why.
+        The exit code: 0 ok, 1 failure, 130 interrupted. The process has said why.
 
     Raises:
         ConfigError: Global.device names a device twice.

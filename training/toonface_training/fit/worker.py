@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
+import signal
 import sys
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any
 
 import click
 
-from toonface_contract.errors import ToonfaceError
+from toonface_contract.errors import ConfigError, ToonfaceError, TrainingError
 from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.devices import Devices, parse_devices
 from toonface_training.fit.launch import INTERRUPTED
@@ -19,6 +24,9 @@ from toonface_training.fit.processes import die_with_parent
 from toonface_training.fit.reading import read_settings
 from toonface_training.fit.run import train
 from toonface_training.fit.settings import Settings
+
+# Seconds in which the first of several processes, which saves, may say its own once another has failed.
+_PATIENCE = 20
 
 
 def main(path: str, *, force: bool) -> int:
@@ -28,43 +36,101 @@ def main(path: str, *, force: bool) -> int:
         settings = read_settings(path)
         _import_paddle()
         devices = parse_devices(settings.globals.device).resolve()
-        if len(devices.numbers) == 1:
-            _train(settings, devices, ALONE, force)
-        else:
+        if len(devices.numbers) > 1:
             return _train_together(settings, devices, force)
+        _train(settings, devices, ALONE, force)
     except ToonfaceError as error:
         return _said(error)
+    except KeyboardInterrupt:
+        return _said(
+            TrainingError(
+                "interrupted before the step could be saved; there are the checkpoints of earlier epochs at most",
+                code="interrupted",
+            )
+        )
     return 0
 
 
 def _train_together(settings: Settings, devices: Devices, force: bool) -> int:
+    """Train in a process for each device; returns the exit code.
+
+    Raises:
+        ToonfaceError: one of the processes raised it.
+        KeyboardInterrupt: so did the first.
+    """
     import paddle
 
-    options = {"backend": "gloo"} if devices.kind == "cpu" else {"gpus": ",".join(map(str, devices.numbers))}
+    options = {"backend": "gloo"} if devices.kind == "cpu" else {"gpus": devices.launcher_names()}
+    told, tells = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    # An interrupt, which all get, is for the first of the processes; this one waits for it to save.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        paddle.distributed.spawn(_one_of_several, (settings, devices, force), nprocs=len(devices.numbers), **options)
-    except Exception as error:  # Paddle raises a plain one; the process that failed has said why
-        return INTERRUPTED if f"exit code {INTERRUPTED}" in str(error) else 1
+        arguments = (settings, devices, force, tells)
+        context = paddle.distributed.spawn(
+            _one_of_several, arguments, nprocs=len(devices.numbers), join=False, **options
+        )
+        _await(context, told)
+    except ToonfaceError:
+        raise
+    except Exception as error:  # Paddle raises plain ones
+        click.echo(f"error: training_failed: {str(error).strip()}", err=True)
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, before)
     return 0
 
 
-def _one_of_several(settings: Settings, devices: Devices, force: bool) -> None:
+def _await(context: Any, told: Connection) -> None:
+    """Wait for the end of all processes, and raise what one of them raised.
+
+    Raises:
+        Exception: Paddle's, of one that ended without a word.
+    """
+    first = context.processes[0]
+    while True:
+        connection.wait([told, *context.sentinels])
+        if any(process.exitcode for process in context.processes):
+            # It may have failed for want of the first, while that is saving.
+            connection.wait([told, first.sentinel], _PATIENCE)
+        if told.poll():
+            for process in context.processes:
+                process.kill()
+            raise told.recv()
+        if context.join():
+            return
+
+
+def _one_of_several(settings: Settings, devices: Devices, force: bool, tells: Connection) -> None:
     die_with_parent()
     _import_paddle()
     import paddle
 
-    paddle.distributed.init_parallel_env()
-    share = Share(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
+    rank = paddle.distributed.get_rank()
+    if rank == 0:
+        # That an interrupt is ignored has been inherited; the others are ended with the first.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _train(settings, devices, share, force)
-    except ToonfaceError as error:
-        sys.exit(_said(error))
+        paddle.distributed.init_parallel_env()
+        _train(settings, devices, Share(rank, paddle.distributed.get_world_size()), force)
+    except (ToonfaceError, KeyboardInterrupt) as error:
+        tells.send(error)
+        # Without this process the others would fail, and say so at length, before they are ended.
+        signal.pause()
 
 
 def _import_paddle() -> None:
-    """Import Paddle without what it says of the number of threads, which is chosen on purpose."""
+    """Import Paddle without what it says of the number of threads, which is chosen on purpose.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     with contextlib.redirect_stderr(io.StringIO()):
-        import paddle  # noqa: F401
+        try:
+            import paddle  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"training needs {error.name}, which is not installed: pip install 'toonface[training]'"
+            ) from error
 
 
 def _train(settings: Settings, devices: Devices, share: Share, force: bool) -> None:
