@@ -20,6 +20,7 @@ import yaml
 from toonface_benchmarks.load import LoadResult
 from toonface_contract.errors import ConfigError, ServerError
 from toonface_export.pipeline import Pipeline
+from toonface_training.evaluation.serving import end
 
 # Appended, so that PaddleX's environment comes first; -P keeps the working directory out.
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from toonface_benchmarks.paddlex_worker import main; main()"
@@ -201,12 +202,7 @@ def paddlex_server(installation: Installation) -> Iterator[PaddlexServer]:
             _await_health(client, process, log)
             yield PaddlexServer(client)
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, _STOP_SECONDS)
 
 
 def _await_health(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:

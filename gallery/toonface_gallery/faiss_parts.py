@@ -26,7 +26,8 @@ _THREADS: Final = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gallery
 class PartedIndex(MarkedIndex):
     """An index such as `PQ64x4fs` in parts. FAISS looks through one with one thread, however long it is.
 
-    Of a million faces of 512 dimensions that takes 4 ms, in two parts 2 ms where a core has nothing else to do.
+    A single search so takes as many cores as there are parts, where they have nothing else to do; benchmarks/README.md
+    has what that is worth at a million faces.
     """
 
     def __init__(self, parts: int, factory: str, parameters: str, dimension: int, metric: str) -> None:

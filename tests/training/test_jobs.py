@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from toonface_contract.errors import ConfigError
-from toonface_training.dataset.jobs import run_jobs, write_atomically
+from toonface_training.dataset.jobs import run_jobs
+from toonface_training.whole_files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from toonface_training.dataset.jobs import write_beside
+from toonface_training.whole_files import write_beside
 
 
 def replace_keeping(texts: Mapping[Path, str]) -> list[Path]:

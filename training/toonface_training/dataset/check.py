@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from toonface_contract.errors import ConfigError
 from toonface_training.dataset import check_detection, check_feature
-from toonface_training.dataset.jobs import write_atomically
 from toonface_training.dataset.problems import INVALID_DATASET, Problem, named, system_errors_refused
+from toonface_training.whole_files import write_atomically
 
 RESULT = "check_dataset_result.json"
 

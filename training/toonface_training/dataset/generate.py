@@ -10,11 +10,12 @@ from pathlib import Path
 from toonface_contract.errors import ConfigError
 from toonface_training.cartoon import backgrounds
 from toonface_training.cartoon.credits import credits_table
-from toonface_training.dataset.jobs import run_jobs, write_atomically
+from toonface_training.dataset.jobs import run_jobs
 from toonface_training.dataset.plan import PARTS
 from toonface_training.dataset.problems import system_errors_refused
 from toonface_training.dataset.roster import choose_roster
 from toonface_training.dataset.settings import CartoonSettings
+from toonface_training.whole_files import write_atomically
 
 SETTINGS = "dataset.json"
 _UNFINISHED = ".unfinished"

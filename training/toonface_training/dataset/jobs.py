@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import cv2
 
 from toonface_contract.errors import ConfigError
+from toonface_training.whole_files import write_atomically
 
 
 class Job(Protocol):
@@ -66,28 +66,6 @@ def run_jobs(
                 f"one of the {processes} processes that write {folder} was ended, perhaps for want of memory; repeat "
                 "the command, with fewer --processes, to go on where it stopped"
             ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is there as a whole or not at all."""
-    write_beside(path, text).replace(path)
-
-
-def write_beside(path: Path, text: str) -> Path:
-    """Write a text file under a passing name in the folder of `path`; of one that cannot be written, nothing is left.
-
-    Returns:
-        The file, which a rename puts in its place.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    return temporary
 
 
 def _run_or_recall(job: Job, *, folder: Path, records: Path) -> Any:

@@ -11,9 +11,10 @@ from typing import Any
 from toonface_training.dataset.coco_file import coco_text
 from toonface_training.dataset.detection_set import FOLDER, coco, scene_jobs
 from toonface_training.dataset.feature_set import CharacterJob, Shot, box_list, label_list, pair_list
-from toonface_training.dataset.jobs import Job, write_atomically
+from toonface_training.dataset.jobs import Job
 from toonface_training.dataset.roster import Name, Roster, label
 from toonface_training.dataset.settings import CartoonSettings
+from toonface_training.whole_files import write_atomically
 
 STRANGER = "Unknown"
 """The label of probes that show nobody of the gallery, as PaddleX labels them."""

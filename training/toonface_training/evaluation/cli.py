@@ -236,7 +236,7 @@ def demo_models(dataset: Path, pipeline: Path, forms: tuple[str, ...], every: in
 
     \b
     Example:
-      toonface dataset cartoon build/cartoon --part detection --part gallery --scenes 1
+      toonface dataset cartoon build/cartoon --part detection --part gallery --scenes 1 --validation-scenes 1
       toonface evaluate demo-models build/cartoon
     """
     with _tracked() as track:

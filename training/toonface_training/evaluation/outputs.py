@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from toonface_contract.errors import ConfigError
+from toonface_training.whole_files import write_atomically
 
 
 def must_be_writable(folder: Path) -> None:
@@ -29,10 +29,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, text)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror or error}") from error

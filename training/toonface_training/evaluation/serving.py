@@ -53,12 +53,17 @@ def served(repository: Path, folder: Path) -> Iterator[str]:
         ports = json.loads(ready.read_text())
         yield f"{ports['host']}:{ports['grpc_port']}"
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, _STOP_SECONDS)
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Ask a process to end, and kill it if it has not within so long."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _toonface() -> str:

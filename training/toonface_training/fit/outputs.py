@@ -9,7 +9,6 @@ interrupted/   the checkpoint that an interrupt leaves
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ from toonface_training.fit.engine import EngineState
 from toonface_training.networks import EMBEDDERS, build
 from toonface_training.networks.inference import write_inference
 from toonface_training.networks.parameters import set_parameters, without_head
+from toonface_training.whole_files import write_atomically
 
 CONFIG, LOG, RESULT = "config.yaml", "train.log", "train_result.json"
 BEST, INTERRUPTED = "best_model", "interrupted"
@@ -205,6 +205,4 @@ class Outputs:
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Write a JSON file at once."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(content, indent=2))
