@@ -6,29 +6,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Set
 from typing import Final
 
 from toonface_contract.errors import Unavailable
+from toonface_gallery.retries import Retries
 from toonface_gallery.snapshot import GalleryKey
 
 _LOG = logging.getLogger(__name__)
 
-# After a failure, before the next try; twice as long after each further one, up to the second number, unless the store
-# could not be reached: a build that cannot succeed, for want of memory say, would keep a core busy otherwise.
-_RETRY_SECONDS: Final = 5.0
-_RETRY_SECONDS_MOST: Final = 300.0
-
 # Of a thread that builds an index, so that searches and changes go first (setpriority(2); Linux has it per thread).
 _NICENESS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: Exception
-    wait: float  # seconds
-    next_try: float  # of time.monotonic()
 
 
 class GalleryJobs:
@@ -44,17 +32,19 @@ class GalleryJobs:
         self._stopping = stopping
         # By the ids of galleries: when the job began, and what is set when it has ended.
         self._running: dict[int, tuple[float, threading.Event]] = {}
-        self._failures: dict[int, _Failure] = {}
+        self._retries = Retries()
 
-    @property
-    def failures(self) -> list[Exception]:
-        """Why jobs failed that have not been done since."""
-        return [failure.error for failure in self._failures.values()]
+    def failure(self, key: GalleryKey) -> Exception | None:
+        """Why the last job of a gallery failed, if it did."""
+        return self._retries.error(key.id)
 
     def busy(self, key: GalleryKey) -> bool:
         """Whether a gallery has a job, or had one that failed a moment ago."""
-        failure = self._failures.get(key.id)
-        return key.id in self._running or (failure is not None and time.monotonic() < failure.next_try)
+        return key.id in self._running or self._retries.waits(key.id)
+
+    def forget_all_but(self, galleries: Set[int]) -> None:
+        """Forget the failures of galleries that are gone."""
+        self._retries.forget_all_but(galleries)
 
     def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> None:
         """Do something for a gallery that has no job, on a new thread.
@@ -92,17 +82,12 @@ class GalleryJobs:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
             job(threads)
-            self._failures.pop(key.id, None)
+            self._retries.succeeded(key.id)
         except Exception as error:  # whatever it is, it is tried again
-            if key.id not in self._failures and not self._stopping.is_set():
+            if self._retries.failed(key.id, error) and not self._stopping.is_set():
                 _LOG.error(
                     "gallery %r cannot be %s: %s", key.name, done, error, exc_info=not isinstance(error, Unavailable)
                 )
-            before = self._failures.get(key.id)
-            wait = _RETRY_SECONDS
-            if before is not None and not isinstance(error, Unavailable):
-                wait = min(2 * before.wait, _RETRY_SECONDS_MOST)
-            self._failures[key.id] = _Failure(error, wait, time.monotonic() + wait)
         finally:
             del self._running[key.id]
             ended.set()

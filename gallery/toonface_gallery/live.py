@@ -6,15 +6,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
 
 from toonface_contract.errors import InvalidRequest, Unavailable
 from toonface_contract.names import DEFAULT_GALLERY
@@ -24,8 +27,9 @@ from toonface_gallery.builder import Builder
 from toonface_gallery.jobs import GalleryJobs
 from toonface_gallery.loaded import LoadedGallery, Matches
 from toonface_gallery.plan import memory_budget
+from toonface_gallery.retries import Retries
 from toonface_gallery.saved import SavedIndices
-from toonface_gallery.snapshot import GalleryKey, Position, Snapshot
+from toonface_gallery.snapshot import Changes, GalleryKey, Position, Snapshot
 from toonface_gallery.store import GalleryStore
 from toonface_gallery.unsaved import Unsaved
 
@@ -38,9 +42,13 @@ _POLL_SECONDS: Final = 0.1
 # for the one that follows the store.
 _TURN_SECONDS: Final = 0.0005
 
-# From when the index of a new gallery begins to be built, searches for it wait so long. That is enough for a small one;
-# a large one takes longer, and searches in other galleries may be waiting behind.
+# From when the index of a new gallery begins to be built, searches for it wait so long, and so long for a look at the
+# store that may find it. That is enough for a small one; a large one takes longer, and searches in other galleries may
+# be waiting behind.
 _PATIENCE_SECONDS: Final = 0.2
+
+# When the last look is older, the store is slow or away, and no search waits for the next.
+_LOOK_SECONDS_MOST: Final = 1.0
 
 # When the server stops, what is being built or saved may take so long.
 _STOP_SECONDS: Final = 5.0
@@ -50,6 +58,8 @@ _STOP_SECONDS: Final = 5.0
 _SAVE_AFTER: Final = 50_000
 _SAVE_SHARE: Final = 4
 _SAVE_AT_STOP_AFTER: Final = 1000
+
+_UNTOUCHED: Final = Changes([], [], [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,8 @@ class LiveGalleries:
     for that: a new or rebuilt gallery is made aside, by a thread of its own, and then put in place; a changed one is
     locked only while the change is made in memory. Until its successor is ready, the old one serves, and follows as far
     as it can. A gallery that is being saved takes up changes afterwards; the others do not wait for it. While the store
-    fails, the last state is served, and following resumes by itself.
+    fails, the last state is served, and following resumes by itself. A gallery that fails by itself, for want of memory
+    say, stays as it was, and is tried again ever less often; the others go on.
     """
 
     def __init__(
@@ -132,6 +143,9 @@ class LiveGalleries:
         self._state = _State()
         self._sequence = 0
         self._looked = time.monotonic()
+        # Why the last look failed, if it did; and who waits for the next, which it lets go on when it has ended.
+        self._failure: Exception | None = None
+        self._asking: SimpleQueue[threading.Event] = SimpleQueue()
         self._changing = threading.RLock()
         self._jobs = GalleryJobs(self._stopping)
         # By the ids of galleries: those made aside, how often one was made in another's place, and those that may not
@@ -139,11 +153,14 @@ class LiveGalleries:
         self._made: dict[int, LoadedGallery] = {}
         self._rebuilds: dict[int, int] = {}
         self._saving: set[int] = set()
+        self._behind = Retries()  # those that could not follow
         self._unsaved = Unsaved()
         self._follower = threading.Thread(target=self._follow, name="gallery-follower", daemon=True)
 
     def start(self) -> None:
         """Make the gallery "default" if there is none, load all galleries, and begin to follow the store.
+
+        A gallery that cannot be loaded is said in the log, and tried again; the others do not wait for it.
 
         Threads of this process take shorter turns from then on (`sys.setswitchinterval`).
 
@@ -153,8 +170,6 @@ class LiveGalleries:
         self._store.ensure(DEFAULT_GALLERY, self._embedder, self._dimension)
         self._look()
         self._jobs.join()
-        for failure in self._jobs.failures:
-            raise failure
         if self._saved is not None:
             self._saved.keep_only({key.id for key in [*self._state.own.values(), *self._state.foreign.values()]})
         self._jobs.beside_searches = True
@@ -164,6 +179,7 @@ class LiveGalleries:
     def stop(self) -> None:
         """Stop following, for good, and save what changed. The last state can still be searched."""
         self._stopping.set()
+        self._asking.put(threading.Event())  # wakes the follower
         if self._follower.is_alive():
             self._follower.join()
             self._jobs.join(_STOP_SECONDS)
@@ -213,11 +229,11 @@ class LiveGalleries:
                 each of the K = min(topk, labels in the gallery) nearest labels.
 
         Raises:
-            NotFound: `gallery_not_found`, and the store has none of this name either.
+            NotFound: `gallery_not_found`, and the store had none of this name either, a moment ago.
             InvalidRequest: `embedder_mismatch`, the gallery is of another embedder; `invalid_embedding`, the
                 embeddings are not [N,D].
             Unavailable: `store_unavailable`, the name is not known here, and the store cannot be asked; `unavailable`,
-                the gallery is new, and still being loaded.
+                the gallery is new, and still being loaded, or it cannot be loaded.
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self._dimension:
             raise InvalidRequest(
@@ -230,79 +246,114 @@ class LiveGalleries:
         return found.search(embeddings, topk, group)
 
     def _find(self, gallery: str) -> LoadedGallery | GalleryKey:
-        """The gallery of this name. One that is not known may have been made a moment ago: then the store is asked."""
+        """The gallery of this name. One that is not known may be a moment old: then the store is looked at."""
         found = self._known(gallery)
         if found is not None:
             return found
         if gallery not in self._state.own:
-            with self._store.snapshot() as snapshot:
-                existing = [key.name for key in snapshot.galleries()]
-            if gallery not in existing:
-                raise refusals.gallery_not_found(gallery, existing)
-            self._look(_PATIENCE_SECONDS)
-        if (key := self._state.own.get(gallery)) is not None:
+            self._wait_for_a_look(gallery)
+        state = self._state
+        key = state.own.get(gallery)
+        if key is not None:
             self._jobs.join_one(key, _PATIENCE_SECONDS)
         found = self._known(gallery)
-        if found is None:
-            raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
-        return found
+        if found is not None:
+            return found
+        if key is None:
+            raise refusals.gallery_not_found(gallery, [*state.own, *state.foreign])
+        failure = self._jobs.failure(key)
+        if failure is not None:
+            raise Unavailable(f"gallery {gallery!r} cannot be loaded, and is tried again: {_said(failure)}")
+        raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
 
     def _known(self, gallery: str) -> LoadedGallery | GalleryKey | None:
         state = self._state
         return state.loaded.get(gallery, state.foreign.get(gallery))
 
+    def _wait_for_a_look(self, gallery: str) -> None:
+        """Let the follower look at the store now, and wait for that, unless looking takes long: others wait behind.
+
+        Raises:
+            Unavailable: `store_unavailable`, the last look failed, or is too long ago to tell what galleries there are.
+        """
+        if self._failure is None and self.lag_seconds < _LOOK_SECONDS_MOST:
+            looked = threading.Event()
+            self._asking.put(looked)
+            if looked.wait(_PATIENCE_SECONDS) and self._failure is None:
+                return
+        failure = self._failure
+        why = f"was last looked at {self.lag_seconds:.1f} s ago" if failure is None else f"fails: {_said(failure)}"
+        raise Unavailable(f"gallery {gallery!r} is not known here, and the store {why}", code="store_unavailable")
+
     def _follow(self) -> None:
         faiss.omp_set_num_threads(1)  # of this thread
-        failing = False
-        while not self._stopping.wait(_POLL_SECONDS):
+        while True:
+            asking = self._asked()
+            if self._stopping.is_set():
+                return
             try:
                 self._look()
             except Exception as error:  # whatever it is, this thread must live, and searches go on
-                if not failing:
+                if self._failure is None:
                     _LOG.error(
                         "cannot follow the gallery store, the galleries stay as they were after change %d: %s",
                         self._state.position.sequence,
                         error,
                         exc_info=not isinstance(error, Unavailable),
                     )
-                failing = True
+                self._failure = error
             else:
-                if failing:
+                if self._failure is not None:
                     _LOG.warning("following the gallery store again, up to change %d", self._state.position.sequence)
-                failing = False
+                self._failure = None
+            for looked in asking:
+                looked.set()
 
-    def _look(self, patience: float = -1) -> None:
-        """Bring everything up to date, unless others are at it for so long; -1 is for ever."""
-        if self._changing.acquire(timeout=patience):
-            try:
-                self._catch_up()
-                self._looked = time.monotonic()
-                self._make_what_is_missing()
-                self._save_those_behind()
-            finally:
-                self._changing.release()
+    def _asked(self) -> list[threading.Event]:
+        """Who asks for a look, as soon as somebody does, or when it is time for one."""
+        asking: list[threading.Event] = []
+        with suppress(Empty):
+            asking.append(self._asking.get(timeout=_POLL_SECONDS))
+            while True:
+                asking.append(self._asking.get_nowait())
+        return asking
+
+    def _look(self) -> None:
+        """Bring everything up to date."""
+        with self._changing:
+            self._catch_up()
+            self._looked = time.monotonic()
+            self._make_what_is_missing()
+            self._save_those_behind()
 
     def _catch_up(self) -> None:
-        """Bring the state up to the store's last change. Everything is read first, so a failure changes nothing."""
+        """Bring the state up to the store's last change. Everything is read first, so a failing store changes nothing.
+
+        A gallery that fails by itself stays as it is.
+        """
         old = self._state
         with self._store.snapshot() as snapshot:
             position = snapshot.position()
-            behind = any(gallery.position != position for gallery in old.loaded.values())
+            behind = any(
+                gallery.position != position and not self._behind.waits(gallery.key.id)
+                for gallery in old.loaded.values()
+            )
             if position == old.position and not self._made and not behind:
                 return
             keys = snapshot.galleries()
             own = {key.name: key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)}
             loaded = self._followed(snapshot, own, old)
-            changes = [
-                (gallery, snapshot.changes(gallery.key, gallery.position.sequence))
-                for gallery in loaded.values()
-                if gallery.position != position and gallery.key.id not in self._saving
-            ]
+            self._behind.forget_all_but({gallery.key.id for gallery in loaded.values()})
+            changes = self._changes(snapshot, loaded.values(), position)
         for gallery, its_changes in changes:
-            gallery.follow(its_changes, position)
-            self._unsaved.changed(gallery.key.id, len(its_changes))
-        # An old gallery of the same name serves until the new one has been made.
-        loaded |= {name: old.loaded[name] for name in own if name not in loaded and name in old.loaded}
+            self._take_up(gallery, its_changes, position)
+        # One that cannot follow, or that gave way to another, serves until there is a new one; not if it is there under
+        # another name.
+        ids = {key.id for key in keys}
+        for name, key in own.items():
+            gallery = old.loaded.get(name)
+            if name not in loaded and gallery is not None and (gallery.key.id == key.id or gallery.key.id not in ids):
+                loaded[name] = gallery
         foreign = {key.name: key for key in keys if key.name not in own}
         self._state = _State(position, own, foreign, loaded)
         self._made.clear()
@@ -314,9 +365,13 @@ class LiveGalleries:
         """Those of the galleries, just made or loaded before, that what changed since can bring up to this snapshot."""
         # One of whose time the store tells nothing has to be made anew: the changes were trimmed, or an older copy was
         # put in the store's place.
-        usable = {gallery.key.id: gallery for gallery in old.loaded.values() if snapshot.follows(gallery.position)}
+        there = [*old.loaded.values(), *self._made.values()]
+        follows = {position: snapshot.follows(position) for position in {gallery.position for gallery in there}}
+        usable = {
+            gallery.key.id: gallery for gallery in old.loaded.values() if gallery.whole and follows[gallery.position]
+        }
         for made in self._made.values():
-            if snapshot.follows(made.position):
+            if follows[made.position]:
                 usable[made.key.id] = made
             else:
                 _LOG.warning(
@@ -331,16 +386,62 @@ class LiveGalleries:
             gallery.key = replace(own[name], index=gallery.key.index)
         return followed
 
+    def _changes(
+        self, snapshot: Snapshot, galleries: Iterable[LoadedGallery], position: Position
+    ) -> list[tuple[LoadedGallery, Changes]]:
+        """What galleries have to take up, those that can now, to come to this position."""
+        last = self._state.position
+        touched = snapshot.changed(last.sequence)
+        found = []
+        for gallery in galleries:
+            key = gallery.key
+            if gallery.position == position or key.id in self._saving or self._behind.waits(key.id):
+                continue
+            if gallery.position == last and key.id not in touched:
+                found.append((gallery, _UNTOUCHED))
+                continue
+            try:
+                found.append((gallery, snapshot.changes(key, gallery.position.sequence)))
+            except SQLAlchemyError:  # the store fails, for all galleries
+                raise
+            except Exception as error:  # whatever it is, the others go on
+                self._cannot_follow(gallery, error)
+        return found
+
+    def _take_up(self, gallery: LoadedGallery, changes: Changes, position: Position) -> None:
+        try:
+            gallery.follow(changes, position)
+        except Exception as error:  # whatever it is, the others go on
+            self._cannot_follow(gallery, error)
+            return
+        self._unsaved.changed(gallery.key.id, len(changes))
+        if self._behind.succeeded(gallery.key.id):
+            _LOG.warning("gallery %r follows the store again, up to change %d", gallery.key.name, position.sequence)
+
+    def _cannot_follow(self, gallery: LoadedGallery, error: Exception) -> None:
+        if self._behind.failed(gallery.key.id, error):
+            _LOG.error(
+                "gallery %r cannot follow the store, and stays as it was after change %d: %s",
+                gallery.key.name,
+                gallery.position.sequence,
+                error,
+                exc_info=not isinstance(error, OSError),
+            )
+
     def _make_what_is_missing(self) -> None:
         """Let galleries be made that are not loaded, or not up to date, or whose index does not fit any more."""
         for name, key in self._state.own.items():
             gallery = self._state.loaded.get(name)
             if self._jobs.busy(key):
                 continue
-            if gallery is None or gallery.position != self._state.position:
+            if gallery is None or gallery.key.id != key.id or not gallery.whole or self._is_lost(gallery):
                 self._jobs.begin(key, "loaded", partial(self._make, self._builder.load, key))
             elif gallery.key.index != key.index or not self._builder.keeps(gallery):
                 self._jobs.begin(key, "loaded", partial(self._make, self._builder.build, key))
+
+    def _is_lost(self, gallery: LoadedGallery) -> bool:
+        """Whether a gallery is behind and will not catch up by itself."""
+        return gallery.position != self._state.position and self._behind.error(gallery.key.id) is None
 
     def _make(self, make: Callable[[GalleryKey, int], LoadedGallery], key: GalleryKey, threads: int) -> None:
         """Make a gallery aside, and put it in place."""
@@ -349,6 +450,7 @@ class LiveGalleries:
         changed = self._builder.bring_up(gallery)
         with self._changing:
             self._made[key.id] = gallery
+            self._behind.succeeded(key.id)
             self._unsaved.saved(key.id, saved_at, changed)
             self._rebuilds[key.id] = self._rebuilds.get(key.id, -1) + 1
             self._catch_up()
@@ -375,7 +477,14 @@ class LiveGalleries:
 
     def _forget_what_is_gone(self) -> None:
         """Delete the files of galleries that were dropped, or replaced by others."""
-        for gallery_id in self._unsaved.forget_all_but({key.id for key in self._state.own.values()}):
+        own = {key.id for key in self._state.own.values()}
+        self._jobs.forget_all_but(own)
+        for gallery_id in self._unsaved.forget_all_but(own):
             self._rebuilds.pop(gallery_id, None)
             if self._saved is not None:
                 self._saved.discard(gallery_id)
+
+
+def _said(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing, as Python's MemoryError does."""
+    return str(error) or type(error).__name__

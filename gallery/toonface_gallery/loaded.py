@@ -50,6 +50,7 @@ class LoadedGallery:
         key: the gallery; its name may change.
         plan: of the index.
         position: the change in the store's history up to which this is what the store holds.
+        whole: whether index and labels belong together; not after a change that failed while it was made.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class LoadedGallery:
         self.key = key
         self.plan = plan
         self.position = position
+        self.whole = True
         self.index = index
         self.labels = FaceLabels() if labels is None else labels
         self._lock = _ReadWriteLock()
@@ -87,7 +89,9 @@ class LoadedGallery:
         portions = list(added)
         # All at once, since an index makes sure of the space for what it encodes.
         ready = self._ready(_joined(portions), gone) if portions else None
-        with self._lock.writing():
+        if not (len(gone) or ready or relabelled):
+            return
+        with self._alone():
             if len(gone):
                 self.index.remove(gone)
                 self.labels.remove(gone)
@@ -130,6 +134,13 @@ class LoadedGallery:
             labels = self.labels.names(ids)
         return Matches(ids, np.where(ids == -1, np.float32(0), scores), labels)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock.writing():
+            self.whole = False
+            yield
+            self.whole = True
+
     def _ready(
         self, faces: EnrolledFaces, gone: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], list[str], Encoded] | None:
@@ -137,7 +148,7 @@ class LoadedGallery:
         if not new.any():
             return None
         labels = [label for label, is_new in zip(faces.labels, new, strict=True) if is_new]
-        return faces.ids[new], labels, self.index.encode(faces.embeddings[new], self._lock.writing)
+        return faces.ids[new], labels, self.index.encode(faces.embeddings[new], self._alone)
 
 
 def _joined(portions: Sequence[EnrolledFaces]) -> EnrolledFaces:

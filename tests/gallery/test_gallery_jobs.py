@@ -48,6 +48,7 @@ def test_a_job_that_fails_again_and_again_is_tried_ever_less_often(
     for wait in waits:
         jobs.begin(key, "made", fail)
         jobs.join()
+        assert jobs.failure(key) is error
         now += wait - 1
         assert jobs.busy(key)
         now += 1
@@ -55,4 +56,4 @@ def test_a_job_that_fails_again_and_again_is_tried_ever_less_often(
     jobs.begin(key, "made", lambda threads: None)
     jobs.join()
     assert not jobs.busy(key)
-    assert jobs.failures == []
+    assert jobs.failure(key) is None

@@ -25,6 +25,7 @@ from toonface_contract.admin import (
     ListFaces,
     NewFace,
     Remove,
+    Rename,
     Update,
 )
 from toonface_contract.errors import AlreadyExists, NotFound
@@ -78,7 +79,7 @@ class Galleries(RuleBasedStateMachine):
             self.close()
             self.folder.cleanup()
 
-    def run(self, command: Build | Add | Update | Remove | Drop, vectors: np.ndarray | None = None) -> Change:
+    def run(self, command: Build | Add | Update | Remove | Rename | Drop, vectors: np.ndarray | None = None) -> Change:
         change = Change.model_validate_json(self.admin.handle(command.model_dump_json(), vectors, None).result)
         assert change.sequence > self.sequence
         self.sequence = change.sequence
@@ -166,6 +167,32 @@ class Galleries(RuleBasedStateMachine):
         else:
             with pytest.raises(NotFound):
                 self.run(Drop(gallery=gallery))
+
+    @rule(gallery=galleries.filter(lambda name: name != "default"), to=galleries, replace=st.booleans())
+    def rename(self, gallery: str, to: str, replace: bool) -> None:
+        if gallery == to:
+            return
+        command = Rename(gallery=gallery, to=to, replace=replace)
+        if gallery not in self.model:
+            with pytest.raises(NotFound):
+                self.run(command)
+        elif to in self.model and not replace:
+            with pytest.raises(AlreadyExists):
+                self.run(command)
+        else:
+            self.run(command)
+            self.model[to] = self.model.pop(gallery)
+
+    @rule(
+        gallery=galleries.filter(lambda name: name != "default"),
+        to=galleries,
+        labels=batches,
+        seed=seeds,
+    )
+    def rename_and_build_between_two_looks(self, gallery: str, to: str, labels: list[str], seed: int) -> None:
+        with self.live._changing:  # it cannot look
+            self.rename(gallery, to, replace=True)
+            self.build(gallery, labels, seed, replace=True)
 
     @rule()
     def restart(self) -> None:

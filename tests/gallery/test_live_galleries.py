@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 from toonface_contract.admin import NewFace
 from toonface_contract.errors import InvalidRequest, NotFound, Unavailable
 from toonface_gallery import live as live_module
+from toonface_gallery import retries
 from toonface_gallery.builder import Builder
+from toonface_gallery.labels import FaceLabels
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.loaded import LoadedGallery
-from toonface_gallery.snapshot import GalleryKey
+from toonface_gallery.snapshot import Changes, GalleryKey, Snapshot
 from toonface_gallery.store import GalleryStore
 
 
@@ -135,6 +138,159 @@ def test_an_unknown_gallery_is_refused_with_the_names_of_those_that_exist(
     with pytest.raises(NotFound, match="'poeple'.*'default', 'people'") as refused:
         live.search("poeple", basis(0), 1)
     assert refused.value.code == "gallery_not_found"
+
+
+def test_an_unknown_name_holds_up_no_searches_while_the_store_does_not_answer(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the one instance of the stage, and with a store whose host has vanished: a thread asks for both in turn."""
+    monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
+    released, asked = threading.Event(), threading.Event()
+    snapshot = GalleryStore.snapshot
+
+    def stuck(self: GalleryStore) -> AbstractContextManager[Snapshot]:
+        asked.set()
+        released.wait(60)
+        return snapshot(self)
+
+    caught_up(live, store.add("default", new_faces("Ada"), basis(0), EMBEDDER).sequence)
+    monkeypatch.setattr(GalleryStore, "snapshot", stuck)
+    assert asked.wait(20)
+    answers: list[str] = []
+
+    def ask() -> None:
+        for _ in range(50):
+            with pytest.raises(Unavailable, match="'nowhere' is not known here") as refused:
+                live.search("nowhere", basis(0), 1)
+            assert refused.value.code == "store_unavailable"
+            answers.extend(names(live, "default", 0))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    wait_for(lambda: not asking.is_alive())
+    released.set()
+    assert answers == ["Ada"] * 50
+    store.build("nowhere", new_faces("Grace"), basis(1), EMBEDDER)
+    wait_for(lambda: live.store_sequence == store.sequence())
+    assert names(live, "nowhere", 1) == ["Grace"]
+
+
+def test_a_change_is_acted_on_within_a_second(store: GalleryStore, live: LiveGalleries) -> None:
+    """Bounds that a follower which looks too seldom cannot keep to, and one on a busy machine can."""
+    delays: list[float] = []
+    for _ in range(9):
+        sequence = store.add("default", new_faces("Ada"), basis(0), EMBEDDER).sequence
+        acknowledged = time.monotonic()
+        caught_up(live, sequence)
+        delays.append(time.monotonic() - acknowledged)
+    assert min(delays) < 1
+    assert sorted(delays)[len(delays) // 2] < 2
+
+
+def spoil(path: Path, label: str, embedding: bytes) -> bytes:
+    """Give a face another embedding behind the store's back, and tell the one it had."""
+    with sqlite3.connect(path) as connection:
+        (before,) = connection.execute("SELECT embedding FROM faces WHERE label = ?", (label,)).fetchone()
+        connection.execute("UPDATE faces SET embedding = ? WHERE label = ?", (embedding, label))
+    connection.close()
+    assert isinstance(before, bytes)
+    return before
+
+
+def test_a_gallery_that_cannot_follow_does_not_hold_up_the_others_and_is_tried_again(
+    store: GalleryStore,
+    live: LiveGalleries,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("broken", "changed", "dropped", "renamed"):
+        store.build(name, new_faces("Ada"), basis(0), EMBEDDER)
+    wait_for(lambda: live.sequence == store.sequence())
+    with live._changing:  # it cannot look
+        store.add("broken", new_faces("Noor"), basis(2), EMBEDDER)
+        store.add("changed", new_faces("Grace"), basis(1), EMBEDDER)
+        store.drop("dropped")
+        store.rename("renamed", "new name")
+        store.build("new", new_faces("Mary"), basis(3), EMBEDDER)
+        embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"short")
+        monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
+    wait_for(lambda: live.store_sequence == store.sequence())
+    assert names(live, "changed", 1) == ["Grace"]
+    assert names(live, "new", 3) == ["Mary"]
+    assert names(live, "new name", 0) == ["Ada"]
+    for gone in ("dropped", "renamed"):
+        with pytest.raises(NotFound):
+            live.search(gone, basis(0), 1)
+    assert names(live, "broken", 2, topk=9) == ["Ada"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "gallery 'broken' cannot follow the store" in caplog.text
+    assert live.sequence < live.store_sequence
+
+    spoil(tmp_path / "gallery.sqlite3", "Noor", embedding)
+    wait_for(lambda: live.sequence == live.store_sequence)
+    assert names(live, "broken", 2) == ["Noor"]
+    assert "gallery 'broken' follows the store again" in caplog.text
+
+
+def test_a_gallery_that_cannot_be_loaded_does_not_keep_the_others_from_a_start(
+    store: GalleryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
+    store.build("broken", new_faces("Noor"), basis(2), EMBEDDER)
+    store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"short")
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    assert "gallery 'broken' cannot be loaded" in caplog.text
+    assert names(live, "people", 0) == ["Ada"]
+    with pytest.raises(Unavailable, match=r"'broken' cannot be loaded, and is tried again: .*reshape"):
+        live.search("broken", basis(2), 1)
+    spoil(tmp_path / "gallery.sqlite3", "Noor", embedding)
+    wait_for(lambda: "broken" in {status.name for status in live.status()})
+    assert names(live, "broken", 2) == ["Noor"]
+    live.stop()
+
+
+def test_a_gallery_left_half_changed_is_made_anew(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = store.build("people", new_faces("Ada", "Grace"), basis(0, 1), EMBEDDER).ids
+    assert names(live, "people", 0) == ["Ada"]
+    remove = FaceLabels.remove
+    failures = [MemoryError()]
+
+    def fails_once(self: FaceLabels, ids: np.ndarray) -> None:
+        if failures:
+            raise failures.pop()
+        remove(self, ids)
+
+    monkeypatch.setattr(FaceLabels, "remove", fails_once)
+    caught_up(live, store.remove("people", ids=ids[:1]).sequence)
+    assert "gallery 'people' cannot follow the store" in caplog.text
+    assert names(live, "people", 0, topk=9) == ["Grace"]
+    assert {status.rebuilds for status in live.status() if status.name == "people"} == {1}
+
+
+def test_galleries_that_a_change_does_not_touch_are_not_asked_about_nor_locked(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        store.build(f"people-{number}", new_faces("Ada"), basis(0), EMBEDDER)
+    wait_for(lambda: live.sequence == store.sequence())
+    asked: list[str] = []
+    changes = Snapshot.changes
+
+    def observed(self: Snapshot, gallery: GalleryKey, since: int, until: int | None = None) -> Changes:
+        asked.append(gallery.name)
+        return changes(self, gallery, since, until)
+
+    monkeypatch.setattr(Snapshot, "changes", observed)
+    with live._state.loaded["people-1"]._lock.reading():  # as a search that takes long
+        caught_up(live, store.add("people-3", new_faces("Grace"), basis(1), EMBEDDER).sequence)
+    assert asked == ["people-3"]
+    assert names(live, "people-3", 1) == ["Grace"]
+    assert {status.sequence for status in live.status()} == {store.sequence()}
 
 
 def test_a_gallery_of_another_embedder_is_refused_until_it_is_built_again(

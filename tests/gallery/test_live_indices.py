@@ -12,6 +12,7 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
 from toonface_contract.errors import NotFound, Unavailable
 from toonface_gallery import builder, plan, rows
+from toonface_gallery import live as live_module
 from toonface_gallery.builder import Builder
 from toonface_gallery.live import GalleryStatus, LiveGalleries
 from toonface_gallery.loaded import LoadedGallery
@@ -245,6 +246,47 @@ def test_a_renamed_gallery_is_found_by_its_new_name_alone(store: GalleryStore, l
     assert live.search("staff", basis(2), 1).labels == [["person 2"]]
     with pytest.raises(NotFound):
         live.search("people", basis(2), 1)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_new_gallery_of_a_name_that_was_given_up_between_two_looks_is_another(
+    store: GalleryStore, live: LiveGalleries, replace: bool
+) -> None:
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
+    assert found_by_own_picture(live, basis(2)) == [2]
+    other = "default" if replace else "staff"
+    with live._changing:  # it cannot look
+        store.rename("people", other, replace=replace)
+        sequence = store.build("people", people(1, first=7), basis(3), EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= sequence)
+    assert live.search("people", basis(2), 9).labels == [["person 7"]]
+    assert sorted(live.search(other, basis(2), 9).labels[0]) == ["person 0", "person 1", "person 2"]
+
+
+def test_a_gallery_under_its_new_name_does_not_answer_for_the_one_that_takes_its_old_name(
+    store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
+    store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
+    wait_for(lambda: "people" in {each.name for each in live.status()})
+    released = threading.Event()
+    build = Builder.build
+
+    def slow(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
+        released.wait(60)
+        return build(self, key, threads)
+
+    monkeypatch.setattr(Builder, "build", slow)
+    with live._changing:
+        store.rename("people", "staff")
+        sequence = store.build("people", people(1, first=7), basis(3), EMBEDDER).sequence
+    wait_for(lambda: live.store_sequence >= sequence)
+    with pytest.raises(Unavailable, match="'people' is new"):
+        live.search("people", basis(2), 9)
+    assert live.search("staff", basis(2), 1).labels == [["person 2"]]
+    released.set()
+    wait_for(lambda: live.sequence >= sequence)
+    assert live.search("people", basis(2), 9).labels == [["person 7"]]
 
 
 def test_a_follower_that_missed_trimmed_changes_loads_the_gallery_anew(
