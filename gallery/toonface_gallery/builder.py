@@ -178,7 +178,10 @@ class Builder:
                 with self._store.snapshot() as snapshot:
                     if not snapshot.follows(gallery.position):
                         raise Unusable("it is not of this store's history, or older than what the store remembers")
-        except (OSError, Unusable) as error:
+        except OSError as error:  # no space for its vectors, say: the file may be good
+            _LOG.warning("gallery %r: the saved index cannot be read, and is built anew: %s", key.name, error)
+            return None
+        except Unusable as error:
             _LOG.warning(
                 "gallery %r: the saved index %s is thrown away and built anew: %s",
                 key.name,

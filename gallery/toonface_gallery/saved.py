@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -109,14 +110,17 @@ class _Digesting:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` once the block is left without an error, and is on disk by then."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.{os.getpid()}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
         try:
+            with suppress(OSError):  # not every file system has locks; see `_is_being_written`
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)
         except BaseException:
-            os.unlink(file.name)
+            with suppress(FileNotFoundError):
+                os.unlink(file.name)
             raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -126,6 +130,10 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _is_being_written(path: Path) -> bool:
-    """Whether the process that named this temporary file is still there, on this machine."""
-    pid = path.name.partition(".index.")[2].partition(".")[0]
-    return pid.isdecimal() and Path(f"/proc/{pid}").exists()
+    """Whether somebody writes this temporary file: a lock that goes with the process, however that ends, says so."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 
 from toonface_contract.admin import IndexSettings, NewFace
 from toonface_contract.errors import Unavailable
-from toonface_gallery import rows
+from toonface_gallery import builder, retries, rows
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -107,12 +108,51 @@ def test_a_full_disk_for_the_vectors_of_two_stages_is_waited_for(
         ballast = fill(tmp_path / "disk")
         count = 40_000
         last = store.add("default", [NewFace(label="x")] * count, unit_vectors(count, seed=1), EMBEDDER).sequence
-        wait_for(lambda: "cannot follow the gallery store" in caplog.text)
+        wait_for(lambda: "gallery 'default' cannot follow the store" in caplog.text)
         assert os.strerror(errno.ENOSPC) in caplog.text
         assert live.search("default", basis(0), 5).labels == [["Ada"]]
+        other = store.build("people", new_faces("Grace"), basis(1), EMBEDDER, index=IndexSettings(type="Flat"))
+        wait_for(lambda: live.store_sequence >= other.sequence)
+        assert live.search("people", basis(1), 1).labels == [["Grace"]]
         ballast.unlink()
         wait_for(lambda: live.sequence >= last)
-        assert {status.faces for status in live.status()} == {count + 1}
+        assert {status.name: status.faces for status in live.status()} == {"default": count + 1, "people": 1}
+        assert "gallery 'default' follows the store again" in caplog.text
+        live.stop()
+        store.close()
+
+
+def test_no_space_for_vectors_at_a_start_costs_neither_the_saved_index_nor_the_other_galleries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(builder, "_SAVED_LEAST", 100)
+    monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
+    with mounted(tmp_path / "disk", 4 * _MEGABYTE):
+        folder = tmp_path / "disk"
+        store = GalleryStore(f"sqlite:///{tmp_path}/gallery.sqlite3")
+        store.build("default", new_faces("Ada"), basis(0), EMBEDDER)
+        vectors = unit_vectors(300, seed=1)
+        faces = [NewFace(label=f"person {number}") for number in range(300)]
+        store.build("people", faces, vectors, EMBEDDER, index=IndexSettings(type="SQfp16,RFlat"))
+        first = LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
+        first.start()
+        first.stop()
+        (saved,) = folder.iterdir()
+        before = saved.read_bytes()
+        ballast = fill(folder)
+        caplog.clear()
+        live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
+        live.start()
+        assert "gallery 'people' cannot be loaded" in caplog.text
+        assert live.search("default", basis(0), 1).labels == [["Ada"]]
+        with pytest.raises(Unavailable, match=f"'people' cannot be loaded.*{os.strerror(errno.ENOSPC)}"):
+            live.search("people", vectors[:1], 1)
+        assert saved.read_bytes() == before
+        caplog.set_level(logging.INFO)
+        ballast.unlink()
+        wait_for(lambda: "people" in {status.name for status in live.status()})
+        assert live.search("people", vectors[:1], 1).labels == [["person 0"]]
+        assert f"read from {saved}" in caplog.text
         live.stop()
         store.close()
 

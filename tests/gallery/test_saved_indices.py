@@ -19,6 +19,8 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
 from toonface_gallery import builder, rows, unsaved
 from toonface_gallery import live as live_module
+from toonface_gallery.index import Writer
+from toonface_gallery.labels import FaceLabels
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.saved import SavedIndices
@@ -213,14 +215,33 @@ def test_a_folder_that_cannot_be_written_costs_the_quick_start_alone(
     live.stop()
 
 
-def test_files_of_dropped_galleries_and_dead_writers_go(store: GalleryStore, folder: Path) -> None:
+def test_files_of_dropped_galleries_and_dead_writers_go(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead are all that hold no lock, also one that had this process's number, as after a restart in a container."""
     filled(store)
     folder.mkdir()
-    for name in ("gallery-999.index", f"gallery-1.index.{2**22 + 1}.abc", f"gallery-1.index.{os.getpid()}.abc", "mine"):
+    for name in ("gallery-999.index", "gallery-1.index.abc", f"gallery-1.index.{os.getpid()}.abc", "mine"):
         (folder / name).touch()
-    with serving(store, folder):
-        names = {path.name for path in folder.iterdir()}
-    assert names == {"gallery-1.index", f"gallery-1.index.{os.getpid()}.abc", "mine"}
+    writing, released = threading.Event(), threading.Event()
+    save = FaceLabels.save
+
+    def slow(self: FaceLabels, out: Writer) -> None:
+        writing.set()
+        released.wait(60)
+        save(self, out)
+
+    with serving(store, folder) as live, monkeypatch.context() as patch:
+        assert {path.name for path in folder.iterdir()} == {"gallery-1.index", "mine"}
+        patch.setattr(FaceLabels, "save", slow)
+        writer = threading.Thread(target=SavedIndices(folder).save, args=(live._state.loaded["people"],))
+        writer.start()
+        assert writing.wait(20)
+        SavedIndices(folder).keep_only({1})
+        assert len({path.name for path in folder.iterdir()} - {"gallery-1.index", "mine"}) == 1
+        released.set()
+        writer.join()
+        assert {path.name for path in folder.iterdir()} == {"gallery-1.index", "mine"}
 
 
 def test_files_of_galleries_of_another_embedder_stay(store: GalleryStore, folder: Path) -> None:
