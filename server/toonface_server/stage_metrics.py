@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import triton_python_backend_utils as pb_utils
 
-_LOG = logging.getLogger(__name__)
+from toonface_server.repeated import Repeated
 
 _Key: TypeAlias = tuple[str, str, str]
 
@@ -76,28 +74,16 @@ class Publisher:
         self._samples = samples
         self._metrics: dict[_Key, Any] = {}
         self._counted: dict[_Key, float] = {}
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._thread.start()
+        self._repeated = Repeated(self._publish, _SECONDS, "the metrics of the galleries cannot be published")
 
     def close(self) -> None:
         """Publish no more."""
-        self._closing.set()
-        self._thread.join()
+        self._repeated.close()
         self._metrics.clear()
         self._published.clear()
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._publish(self._samples())
-            except Exception:  # whatever it is, the stage must go on
-                _LOG.exception("the metrics of the galleries cannot be published any more")
-                return
-            if self._closing.wait(_SECONDS):
-                return
-
-    def _publish(self, samples: Sequence[Sample]) -> None:
+    def _publish(self) -> None:
+        samples = self._samples()
         there = {_key(sample) for sample in samples}
         for key in set(self._metrics) - there:
             # The python backend holds every metric as long as its family, so it cannot be taken back, only set to 0.
@@ -122,9 +108,9 @@ class Publisher:
             metric.set(sample.value)
         elif kind == "counter":
             more = sample.value - self._counted.get(key, 0)
-            self._counted[key] = sample.value
             if more > 0:
                 metric.increment(more)
+            self._counted[key] = sample.value
         else:
             for value in sample.observed:
                 metric.observe(value)
