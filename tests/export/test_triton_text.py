@@ -199,6 +199,12 @@ def test_searches_of_several_requests_are_made_together_where_there_are_many() -
     assert _configs(target="gpu", backend="onnxruntime")[names.GALLERY_SEARCH].HasField("dynamic_batching")
 
 
+@pytest.mark.parametrize("serving", [{}, {"target": "gpu"}, {"preprocess_instances": 4, "crop_align_instances": 4}])
+def test_one_instance_searches_so_that_a_server_holds_each_index_once(serving: dict[str, Any]) -> None:
+    [group] = _configs(**serving)[names.GALLERY_SEARCH].instance_group
+    assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.KIND_CPU)
+
+
 def test_serving_settings_reach_the_models() -> None:
     configs = _configs(
         backend="onnxruntime", threads=2, detection_batch=3, embedding_batch=5, search_batch=7, preprocess_instances=4

@@ -67,6 +67,23 @@ def follow(url: str, stop: Event, report: SimpleQueue[object]) -> None:
     store.close()
 
 
+def save_for_ever(url: str, folder: Path, seed: int) -> None:
+    """Serve as a server does, change the gallery "people", and save its index after each change, until killed."""
+    from toonface_gallery.live import LiveGalleries
+    from toonface_gallery.saved import SavedIndices
+
+    store = GalleryStore(url)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
+    live.start()
+    saved = SavedIndices(folder)
+    for number, vector in enumerate(unit_vectors(10_000, 1000 + seed)):
+        sequence = store.add("people", new_faces(f"{seed}-{number}"), vector[None], EMBEDDER).sequence
+        while live.sequence < sequence:
+            time.sleep(0.005)
+        for _ in range(5):
+            saved.save(live._state.loaded["people"])
+
+
 def hold_the_lock(path: Path, held: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")

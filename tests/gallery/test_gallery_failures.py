@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from toonface_contract.admin import NewFace
-from toonface_contract.errors import ConfigError, Unavailable
+from toonface_contract.errors import ConfigError, NotFound, Unavailable
+from toonface_gallery.live import LiveGalleries
 from toonface_gallery.schema import SCHEMA_REVISION
 from toonface_gallery.store import GalleryStore
 
@@ -77,6 +78,38 @@ def test_a_read_only_store_can_be_read_and_refuses_writes(folder: Path) -> None:
             reader.add("people", new_faces("Grace"), basis(1), EMBEDDER)
         reader.close()
     store.close()
+
+
+def test_searches_go_on_while_the_store_is_read_only_and_the_next_change_arrives(folder: Path) -> None:
+    url = f"sqlite:///{folder}/gallery.sqlite3"
+    keeper, store = GalleryStore(url), GalleryStore(url)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    acknowledged = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    wait_for(lambda: live.sequence >= acknowledged.sequence)
+    # The files of the write-ahead log, without which it could not be read, stay as long as somebody has it open.
+    with keeper.snapshot():
+        for path in folder.iterdir():
+            path.chmod(0o444)
+        folder.chmod(0o555)
+        with ordinary_user():
+            store.close()  # it is opened anew, as after a remount
+            for _ in range(3):
+                with refused("read-only.*writable"):
+                    store.add("people", new_faces("Grace"), basis(1), EMBEDDER)
+                assert live.search("people", basis(1), 9).labels == [["Ada"]]
+                with pytest.raises(NotFound):
+                    live.search("nowhere", basis(1), 9)
+        folder.chmod(0o755)
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        store.close()
+    last = store.add("people", new_faces("Grace"), basis(1), EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= last)
+    assert live.search("people", basis(1), 1).labels == [["Grace"]]
+    live.stop()
+    for each in (keeper, store):
+        each.close()
 
 
 def test_a_store_that_cannot_be_opened_says_what_the_folder_needs(tmp_path: Path, folder: Path) -> None:

@@ -85,10 +85,11 @@ def test_a_change_is_acted_on_by_other_processes_within_a_second_under_load(post
     for process in (writer, *followers):
         process.join()
     assert [process.exitcode for process in (writer, *followers)] == [0] * 3
-    median, most = np.quantile(delays, (0.5, 0.95))
-    print(f"followed: half of {len(delays)} looks within {median:.3f} s, 95 % within {most:.3f} s")
-    # Half of them, for on a machine that others use too a few may wait for the processor.
+    median, most = np.quantile(delays, (0.5, 0.9))
+    print(f"followed: half of {len(delays)} changes within {median:.3f} s, 90 % within {most:.3f} s")
+    # On a machine that others use too a few may wait for the processor.
     assert median < 1
+    assert most < 3
     store.close()
 
 

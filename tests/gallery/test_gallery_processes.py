@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -11,10 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, wait_for
-from gallery_writers import BATCH, hold_the_lock, open_store, processes, started, write_batches, write_for_ever
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+from gallery_writers import (
+    BATCH,
+    hold_the_lock,
+    open_store,
+    processes,
+    save_for_ever,
+    started,
+    write_batches,
+    write_for_ever,
+)
 
-from toonface_contract.errors import Unavailable
+from toonface_contract.admin import IndexSettings, NewFace
+from toonface_contract.errors import NotFound, Unavailable
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -126,3 +137,63 @@ def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_not
         store.close()
     print(f"killed, and nothing was lost: {rounds} writers, {acknowledged} writes acknowledged")
     assert acknowledged > 0
+
+
+def test_a_process_killed_while_it_saves_an_index_leaves_the_old_one_or_the_new_one(
+    store: GalleryStore, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    moments = random.Random()  # noqa: S311  (not for secrets)
+    folder = tmp_path / "indices"
+    vectors = unit_vectors(20_000, seed=1)
+    faces = [NewFace(label=f"person {number}") for number in range(20_000)]
+    store.build("people", faces, vectors, EMBEDDER, index=IndexSettings(type="Flat"))
+    cut_short = 0
+    for round_number in range(5):
+        server = started(save_for_ever, url, folder, round_number)
+        label = f"{round_number}-{moments.randrange(3)}"
+        wait_for(lambda label=label: label in labels(store, "people"))
+        wait_for(lambda: len(list(folder.glob("*.index.*"))) > 0)
+        time.sleep(moments.uniform(0, 0.02))
+        server.kill()
+        server.join()
+        cut_short += len(list(folder.glob("*.index.*")))
+
+        caplog.clear()
+        caplog.set_level(logging.INFO)
+        live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
+        live.start()
+        assert "read from" in caplog.text
+        assert "thrown away" not in caplog.text
+        assert [path.name for path in folder.iterdir()] == ["gallery-1.index"]
+        page, embeddings = store.page_with_embeddings("people", limit=100_000)
+        assert [status.faces for status in live.status() if status.name == "people"] == [len(page.faces)]
+        chosen = [*range(0, 20_000, 500), *range(20_000, len(page.faces))]
+        found = live.search("people", embeddings[chosen], 1)
+        assert found.ids[:, 0].tolist() == [page.faces[row].id for row in chosen]
+        assert [row[0] for row in found.labels] == [page.faces[row].label for row in chosen]
+        live.stop()
+    print(f"killed while saving: {cut_short} of 5")
+    assert cut_short > 0
+
+
+def test_searches_go_on_while_another_process_has_the_store_locked(url: str, tmp_path: Path) -> None:
+    store = GalleryStore(url, busy_timeout=0.2)
+    live = LiveGalleries(store, EMBEDDER, DIMENSION)
+    live.start()
+    acknowledged = store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
+    wait_for(lambda: live.sequence >= acknowledged.sequence)
+    holder = started(hold_the_lock, tmp_path / "gallery.sqlite3", tmp_path / "held")
+    wait_for((tmp_path / "held").exists)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="another process has it locked"):
+            store.add("people", new_faces("Grace"), basis(1), EMBEDDER)
+        assert live.search("people", basis(1), 9).labels == [["Ada"]]
+        with pytest.raises(NotFound):
+            live.search("nowhere", basis(1), 9)
+    holder.kill()
+    holder.join()
+    last = store.add("people", new_faces("Grace"), basis(1), EMBEDDER).sequence
+    wait_for(lambda: live.sequence >= last)
+    assert live.search("people", basis(1), 1).labels == [["Grace"]]
+    live.stop()
+    store.close()
