@@ -34,9 +34,9 @@ class GalleryJobs:
         self._running: dict[int, tuple[float, threading.Event]] = {}
         self._retries = Retries()
 
-    def failure(self, key: GalleryKey) -> Exception | None:
+    def failure(self, key: GalleryKey) -> str | None:
         """Why the last job of a gallery failed, if it did."""
-        return self._retries.error(key.id)
+        return self._retries.reason(key.id)
 
     def busy(self, key: GalleryKey) -> bool:
         """Whether a gallery has a job, or had one that failed a moment ago."""

@@ -27,7 +27,7 @@ from toonface_gallery.builder import Builder
 from toonface_gallery.jobs import GalleryJobs
 from toonface_gallery.loaded import LoadedGallery, Matches
 from toonface_gallery.plan import memory_budget
-from toonface_gallery.retries import Retries
+from toonface_gallery.retries import Retries, reason_of
 from toonface_gallery.saved import SavedIndices
 from toonface_gallery.snapshot import Changes, GalleryKey, Position, Snapshot
 from toonface_gallery.store import GalleryStore
@@ -144,7 +144,7 @@ class LiveGalleries:
         self._sequence = 0
         self._looked = time.monotonic()
         # Why the last look failed, if it did; and who waits for the next, which it lets go on when it has ended.
-        self._failure: Exception | None = None
+        self._failure: str | None = None
         self._asking: SimpleQueue[threading.Event] = SimpleQueue()
         self._changing = threading.RLock()
         self._jobs = GalleryJobs(self._stopping)
@@ -263,7 +263,7 @@ class LiveGalleries:
             raise refusals.gallery_not_found(gallery, [*state.own, *state.foreign])
         failure = self._jobs.failure(key)
         if failure is not None:
-            raise Unavailable(f"gallery {gallery!r} cannot be loaded, and is tried again: {_said(failure)}")
+            raise Unavailable(f"gallery {gallery!r} cannot be loaded, and is tried again: {failure}")
         raise Unavailable(f"gallery {gallery!r} is new, and its index is being built; try again in a moment")
 
     def _known(self, gallery: str) -> LoadedGallery | GalleryKey | None:
@@ -282,7 +282,7 @@ class LiveGalleries:
             if looked.wait(_PATIENCE_SECONDS) and self._failure is None:
                 return
         failure = self._failure
-        why = f"was last looked at {self.lag_seconds:.1f} s ago" if failure is None else f"fails: {_said(failure)}"
+        why = f"was last looked at {self.lag_seconds:.1f} s ago" if failure is None else f"fails: {failure}"
         raise Unavailable(f"gallery {gallery!r} is not known here, and the store {why}", code="store_unavailable")
 
     def _follow(self) -> None:
@@ -301,7 +301,7 @@ class LiveGalleries:
                         error,
                         exc_info=not isinstance(error, Unavailable),
                     )
-                self._failure = error
+                self._failure = reason_of(error)
             else:
                 if self._failure is not None:
                     _LOG.warning("following the gallery store again, up to change %d", self._state.position.sequence)
@@ -441,7 +441,7 @@ class LiveGalleries:
 
     def _is_lost(self, gallery: LoadedGallery) -> bool:
         """Whether a gallery is behind and will not catch up by itself."""
-        return gallery.position != self._state.position and self._behind.error(gallery.key.id) is None
+        return gallery.position != self._state.position and self._behind.reason(gallery.key.id) is None
 
     def _make(self, make: Callable[[GalleryKey, int], LoadedGallery], key: GalleryKey, threads: int) -> None:
         """Make a gallery aside, and put it in place."""
@@ -483,8 +483,3 @@ class LiveGalleries:
             self._rebuilds.pop(gallery_id, None)
             if self._saved is not None:
                 self._saved.discard(gallery_id)
-
-
-def _said(error: Exception) -> str:
-    """What an error says, or its kind where it says nothing, as Python's MemoryError does."""
-    return str(error) or type(error).__name__

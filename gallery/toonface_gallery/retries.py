@@ -17,7 +17,7 @@ _RETRY_SECONDS_MOST: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    error: Exception
+    reason: str  # not the error, whose traceback would keep in memory what was being worked on
     wait: float  # seconds
     next_try: float  # of time.monotonic()
 
@@ -35,7 +35,7 @@ class Retries:
         wait = _RETRY_SECONDS
         if before is not None and not isinstance(error, Unavailable):
             wait = min(2 * before.wait, _RETRY_SECONDS_MOST)
-        self._failures[gallery_id] = _Failure(error, wait, time.monotonic() + wait)
+        self._failures[gallery_id] = _Failure(reason_of(error), wait, time.monotonic() + wait)
         return before is None
 
     def succeeded(self, gallery_id: int) -> bool:
@@ -47,12 +47,17 @@ class Retries:
         failure = self._failures.get(gallery_id)
         return failure is not None and time.monotonic() < failure.next_try
 
-    def error(self, gallery_id: int) -> Exception | None:
+    def reason(self, gallery_id: int) -> str | None:
         """Why a gallery failed, if it has not succeeded since."""
         failure = self._failures.get(gallery_id)
-        return None if failure is None else failure.error
+        return None if failure is None else failure.reason
 
     def forget_all_but(self, galleries: Set[int]) -> None:
         """Forget galleries that are gone."""
         for gallery_id in self._failures.keys() - galleries:
             self._failures.pop(gallery_id, None)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing, as Python's MemoryError does."""
+    return str(error) or type(error).__name__

@@ -224,10 +224,11 @@ class Snapshot:
         return wanted.where(changes.c.gallery_id == gallery.id, changes.c.kind.in_(kinds)).distinct()
 
     def _portions(self, wanted: Select[int, str, bytes], dimension: int) -> Iterator[EnrolledFaces]:
-        result = self._connection.execute(wanted.order_by(faces.c.id), execution_options={"yield_per": _CHUNK})
-        for rows in result.partitions():
-            ids, labels, embeddings = zip(*rows, strict=True)
-            yield EnrolledFaces(np.array(ids, np.int64), list(labels), _matrix(embeddings, dimension))
+        # Closed whatever happens: SQLite would go on to show a connection with an open query what it showed before.
+        with self._connection.execute(wanted.order_by(faces.c.id), execution_options={"yield_per": _CHUNK}) as result:
+            for rows in result.partitions():
+                ids, labels, embeddings = zip(*rows, strict=True)
+                yield EnrolledFaces(np.array(ids, np.int64), list(labels), _matrix(embeddings, dimension))
 
 
 def _enrolled() -> Select[int, str, bytes]:

@@ -50,8 +50,9 @@ def store(url: str) -> Iterator[GalleryStore]:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search for a gallery that was just made may wait longer: a busy machine is slow to make it."""
+    """A search for a gallery that was just made, or for none, may wait longer: a busy machine is slow."""
     monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(live_module, "_LOOK_SECONDS_MOST", 5.0)
 
 
 @pytest.fixture

@@ -145,6 +145,7 @@ def test_an_unknown_name_holds_up_no_searches_while_the_store_does_not_answer(
 ) -> None:
     """As in the one instance of the stage, and with a store whose host has vanished: a thread asks for both in turn."""
     monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(live_module, "_LOOK_SECONDS_MOST", 1.0)
     released, asked = threading.Event(), threading.Event()
     snapshot = GalleryStore.snapshot
 
