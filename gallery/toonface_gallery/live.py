@@ -351,9 +351,9 @@ class LiveGalleries:
         # another name.
         ids = {key.id for key in keys}
         for name, key in own.items():
-            gallery = old.loaded.get(name)
-            if name not in loaded and gallery is not None and (gallery.key.id == key.id or gallery.key.id not in ids):
-                loaded[name] = gallery
+            before = old.loaded.get(name)
+            if name not in loaded and before is not None and (before.key.id == key.id or before.key.id not in ids):
+                loaded[name] = before
         foreign = {key.name: key for key in keys if key.name not in own}
         self._state = _State(position, own, foreign, loaded)
         self._made.clear()

@@ -80,7 +80,7 @@ def save_for_ever(url: str, folder: Path, seed: int) -> None:
         sequence = store.add("people", new_faces(f"{seed}-{number}"), vector[None], EMBEDDER).sequence
         while live.sequence < sequence:
             time.sleep(0.005)
-        for _ in range(5):
+        for _ in range(20):
             saved.save(live._state.loaded["people"])
 
 

@@ -139,8 +139,9 @@ def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged_and_leaves_not
     assert acknowledged > 0
 
 
+@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.slow, id="many")])
 def test_a_process_killed_while_it_saves_an_index_leaves_the_old_one_or_the_new_one(
-    store: GalleryStore, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: GalleryStore, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, rounds: int
 ) -> None:
     moments = random.Random()  # noqa: S311  (not for secrets)
     folder = tmp_path / "indices"
@@ -148,10 +149,10 @@ def test_a_process_killed_while_it_saves_an_index_leaves_the_old_one_or_the_new_
     faces = [NewFace(label=f"person {number}") for number in range(20_000)]
     store.build("people", faces, vectors, EMBEDDER, index=IndexSettings(type="Flat"))
     cut_short = 0
-    for round_number in range(5):
+    for round_number in range(rounds):
         server = started(save_for_ever, url, folder, round_number)
-        label = f"{round_number}-{moments.randrange(3)}"
-        wait_for(lambda label=label: label in labels(store, "people"))
+        label = f"{round_number}-{moments.randrange(2)}"
+        wait_for(lambda label=label: len(store.page("people", label=label).faces) > 0)
         wait_for(lambda: len(list(folder.glob("*.index.*"))) > 0)
         time.sleep(moments.uniform(0, 0.02))
         server.kill()
@@ -172,7 +173,7 @@ def test_a_process_killed_while_it_saves_an_index_leaves_the_old_one_or_the_new_
         assert found.ids[:, 0].tolist() == [page.faces[row].id for row in chosen]
         assert [row[0] for row in found.labels] == [page.faces[row].label for row in chosen]
         live.stop()
-    print(f"killed while saving: {cut_short} of 5")
+    print(f"killed while saving: {cut_short} of {rounds}")
     assert cut_short > 0
 
 

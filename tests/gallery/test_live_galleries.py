@@ -214,7 +214,7 @@ def test_a_gallery_that_cannot_follow_does_not_hold_up_the_others_and_is_tried_a
         store.drop("dropped")
         store.rename("renamed", "new name")
         store.build("new", new_faces("Mary"), basis(3), EMBEDDER)
-        embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"short")
+        embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"four")
         monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
     wait_for(lambda: live.store_sequence == store.sequence())
     assert names(live, "changed", 1) == ["Grace"]
@@ -240,7 +240,7 @@ def test_a_gallery_that_cannot_be_loaded_does_not_keep_the_others_from_a_start(
     monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
     store.build("broken", new_faces("Noor"), basis(2), EMBEDDER)
     store.build("people", new_faces("Ada"), basis(0), EMBEDDER)
-    embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"short")
+    embedding = spoil(tmp_path / "gallery.sqlite3", "Noor", b"four")
     live = LiveGalleries(store, EMBEDDER, DIMENSION)
     live.start()
     assert "gallery 'broken' cannot be loaded" in caplog.text
