@@ -150,6 +150,20 @@ class AsyncGalleryVerbs:
         call = calls.update(gallery, faces, embeddings, embedder=embedder, dry_run=dry_run)
         return await self._transport.run(call, timeout)
 
+    async def update_label(
+        self,
+        gallery: str,
+        label: str,
+        *,
+        set_label: str | None = None,
+        set_source: str | None = None,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> Change:
+        """As `ToonfaceClient.update_label`."""
+        call = calls.update_label(gallery, label, set_label=set_label, set_source=set_source, dry_run=dry_run)
+        return await self._transport.run(call, timeout)
+
     async def remove_faces(
         self,
         gallery: str,

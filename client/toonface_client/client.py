@@ -174,7 +174,8 @@ class ToonfaceClient(GalleryVerbs):
             gate: what the pictures must reach; None takes every picture that shows a face.
             build: make a new gallery, rather than add to one; an empty one that exists will do.
             replace: whether a gallery that is built may exist, and gives way to the new one.
-            index: how a gallery that is built is searched; the server chooses where it is None.
+            index: how the gallery is searched from then on; where it is None, one that exists as before, and of a new
+                one the server chooses.
             dry_run: do all but the write.
             concurrency: pictures at once.
             timeout: seconds for each picture, and for the write.

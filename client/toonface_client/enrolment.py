@@ -202,7 +202,7 @@ class Enrolment:
         faces, embeddings = list(self._faces.values()), list(self._embeddings.values())
         if build:
             return calls.build(gallery, faces, embeddings, replace=replace, index=index, dry_run=dry_run)
-        return calls.add(gallery, faces, embeddings, dry_run=dry_run)
+        return calls.add(gallery, faces, embeddings, index=index, dry_run=dry_run)
 
     def report(self, change: Change | None, *, dry_run: bool = False) -> EnrolReport:
         """What became of the pictures, with the change that the write made."""

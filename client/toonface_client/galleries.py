@@ -190,6 +190,29 @@ class GalleryVerbs:
         call = calls.update(gallery, faces, embeddings, embedder=embedder, dry_run=dry_run)
         return self._transport.run(call, timeout)
 
+    def update_label(
+        self,
+        gallery: str,
+        label: str,
+        *,
+        set_label: str | None = None,
+        set_source: str | None = None,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> Change:
+        """Corrects all faces with a label, in one transaction. Older servers do not know the command, and refuse it.
+
+        Args:
+            gallery: its name.
+            label: the faces'; one that no face has is an error.
+            set_label: their new label; None keeps it.
+            set_source: their new source; None keeps each one's.
+            dry_run: change nothing.
+            timeout: seconds for this call.
+        """
+        call = calls.update_label(gallery, label, set_label=set_label, set_source=set_source, dry_run=dry_run)
+        return self._transport.run(call, timeout)
+
     def remove_faces(
         self,
         gallery: str,

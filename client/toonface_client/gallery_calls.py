@@ -114,10 +114,11 @@ def add(
     embeddings: ArrayLike,
     *,
     embedder: str | None = None,
+    index: admin.IndexSettings | None = None,
     dry_run: bool = False,
 ) -> Call[admin.Change]:
     """More faces for a gallery."""
-    command = _command(admin.Add, gallery=gallery, faces=list(faces), embedder=embedder, dry_run=dry_run)
+    command = _command(admin.Add, gallery=gallery, faces=list(faces), embedder=embedder, index=index, dry_run=dry_run)
     return _admin_call(command, admin.Change, _checked_embeddings(embeddings, len(faces)))
 
 
@@ -133,6 +134,21 @@ def update(
     command = _command(admin.Update, gallery=gallery, faces=list(faces), embedder=embedder, dry_run=dry_run)
     checked = None if embeddings is None else _checked_embeddings(embeddings, len(faces))
     return _admin_call(command, admin.Change, checked)
+
+
+def update_label(
+    gallery: str,
+    label: str,
+    *,
+    set_label: str | None = None,
+    set_source: str | None = None,
+    dry_run: bool = False,
+) -> Call[admin.Change]:
+    """Another label or source for all faces with a label."""
+    command = _command(
+        admin.UpdateLabel, gallery=gallery, label=label, set_label=set_label, set_source=set_source, dry_run=dry_run
+    )
+    return _admin_call(command, admin.Change)
 
 
 def remove(gallery: str, ids: Sequence[int], labels: Sequence[str], *, dry_run: bool = False) -> Call[admin.Change]:

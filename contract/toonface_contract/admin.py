@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from toonface_contract.names import UNKNOWN_LABEL
 from toonface_contract.options import GALLERY_NAME
@@ -24,6 +24,16 @@ Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=256, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$"),
 ]
+
+
+def _named(label: str) -> str:
+    if label == UNKNOWN_LABEL:
+        raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
+    return label
+
+
+# What a face may be given.
+NewLabel = Annotated[Label, AfterValidator(_named)]
 Source = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 # What a SQL database can hold.
 FaceId = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -47,12 +57,6 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def _named(label: str) -> str:
-    if label == UNKNOWN_LABEL:
-        raise ValueError(f"{UNKNOWN_LABEL!r} is what a face without a match is called")
-    return label
-
-
 class IndexSettings(_Command):
     """How a gallery is searched.
 
@@ -69,25 +73,18 @@ class IndexSettings(_Command):
 class NewFace(_Command):
     """One face to enrol; its embedding is the row of `embeddings` with the same position."""
 
-    label: Label
+    label: NewLabel
     source: Source = ""
     quality: Quality | None = None
-
-    _is_a_name = field_validator("label")(_named)
 
 
 class FaceUpdate(_Command):
     """One face to correct, by its id: what is None stays as it is."""
 
     id: FaceId
-    label: Label | None = None
+    label: NewLabel | None = None
     source: Source | None = None
     quality: Quality | None = None
-
-    @field_validator("label")
-    @classmethod
-    def _is_a_name(cls, label: str | None) -> str | None:
-        return None if label is None else _named(label)
 
 
 class _Change(_Command):
@@ -116,11 +113,15 @@ class Build(_Change):
 
 
 class Add(_Change):
-    """Enrol faces into an existing gallery, all or none. `embedder` is as in Build."""
+    """Enrol faces into an existing gallery, all or none. `embedder` is as in Build.
+
+    With `index`, the gallery is searched in that way from then on; without it as before.
+    """
 
     op: Literal["add"] = "add"
     faces: list[NewFace] = Field(min_length=1)
     embedder: str | None = None
+    index: IndexSettings | None = None
 
 
 class Update(_Change):
@@ -142,6 +143,21 @@ class Update(_Change):
                 raise ValueError(f"the id {face.id} is there twice")
             seen.add(face.id)
         return faces
+
+
+class UpdateLabel(_Change):
+    """Correct all faces with a label, in one transaction: what is None stays. A label that is not there is an error."""
+
+    op: Literal["update_label"] = "update_label"
+    label: Label
+    set_label: NewLabel | None = None
+    set_source: Source | None = None
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> Self:
+        if self.set_label is None and self.set_source is None:
+            raise ValueError("it must set a label or a source")
+        return self
 
 
 class Remove(_Change):
@@ -227,7 +243,18 @@ class Verify(_Command):
 
 
 Command = Annotated[
-    Build | Add | Update | Remove | Configure | Rename | Drop | ListGalleries | ListFaces | Stats | Verify,
+    Build
+    | Add
+    | Update
+    | UpdateLabel
+    | Remove
+    | Configure
+    | Rename
+    | Drop
+    | ListGalleries
+    | ListFaces
+    | Stats
+    | Verify,
     Field(discriminator="op"),
 ]
 
@@ -238,9 +265,9 @@ READ_ONLY = (ListGalleries, ListFaces, Stats, Verify)
 class Change(_Answer):
     """Answer to commands that change something: the store's sequence after the commit, and the faces concerned.
 
-    `ids` has, after build and add, the new faces in the order given; after remove and update, those concerned, in
-    ascending order; after configure, rename and drop it is empty. After a dry run, `sequence` is the last change's, and
-    `ids` has what would have been removed or updated; new faces have no ids yet.
+    `ids` has, after build and add, the new faces in the order given; after remove, update and update_label, those
+    concerned, in ascending order; after configure, rename and drop it is empty. After a dry run, `sequence` is the last
+    change's, and `ids` has what would have been removed or updated; new faces have no ids yet.
     """
 
     ids: list[int]

@@ -26,6 +26,7 @@ from toonface_contract.admin import (
     Rename,
     Stats,
     Update,
+    UpdateLabel,
     Verify,
 )
 from toonface_contract.errors import InvalidRequest
@@ -131,19 +132,18 @@ class GalleryAdmin:
 
     def _write(
         self,
-        command: Build | Add | Update | Remove | Configure | Rename | Drop,
+        command: Build | Add | Update | UpdateLabel | Remove | Configure | Rename | Drop,
         embeddings: NDArray[np.float32] | None,
     ) -> Change:
         store, name, dry_run = self._store, command.gallery, command.dry_run
         match command:
             case Build() | Add():
                 self._check_embedder(command.embedder)
-                if isinstance(command, Build):
-                    self._check_index(command.index)
+                self._check_index(command.index)
                 given = np.empty((0, self._dimension), np.float32) if embeddings is None else embeddings
                 rows = unit_rows(given, len(command.faces), self._dimension)
                 if isinstance(command, Add):
-                    return store.add(name, command.faces, rows, self._embedder, dry_run=dry_run)
+                    return store.add(name, command.faces, rows, self._embedder, index=command.index, dry_run=dry_run)
                 return store.build(
                     name,
                     command.faces,
@@ -157,6 +157,10 @@ class GalleryAdmin:
                 self._check_embedder(command.embedder)
                 new = None if embeddings is None else unit_rows(embeddings, len(command.faces), self._dimension)
                 return store.update(name, command.faces, new, self._embedder, dry_run=dry_run)
+            case UpdateLabel():
+                return store.update_label(
+                    name, command.label, set_label=command.set_label, set_source=command.set_source, dry_run=dry_run
+                )
             case Remove():
                 return store.remove(name, ids=command.ids, labels=command.labels, dry_run=dry_run)
             case Configure():

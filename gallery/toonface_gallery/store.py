@@ -108,9 +108,12 @@ class GalleryStore(StoreReader):
         embeddings: NDArray[np.float32],
         embedder: str,
         *,
+        index: IndexSettings | None = None,
         dry_run: bool = False,
     ) -> Change:
         """Enrol faces into an existing gallery; arguments and answer are those of `build`.
+
+        With `index`, it is to be searched in that way from then on; by default as before.
 
         Raises:
             NotFound: `gallery_not_found`.
@@ -119,6 +122,8 @@ class GalleryStore(StoreReader):
         with self._writing(dry_run) as connection:
             key = rows.require(connection, gallery)
             _check_embedder(key, embedder, embeddings)
+            if index is not None and index != key.index:
+                rows.configure(connection, key, index)
             ids = rows.insert_faces(connection, key, new_faces, embeddings)
             rows.log_added(connection, key, ids)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
@@ -156,6 +161,31 @@ class GalleryStore(StoreReader):
             found = {face for face, _ in rows.select_faces(connection, key, faces.c.id, ids)}
             refusals.check_none_missing(gallery, [f"id {face}" for face in ids if face not in found], "updated")
             rows.update_faces(connection, key, updates, embeddings)
+            return Change(ids=ids, sequence=Snapshot(connection).sequence())
+
+    def update_label(
+        self,
+        gallery: str,
+        label: str,
+        *,
+        set_label: str | None = None,
+        set_source: str | None = None,
+        dry_run: bool = False,
+    ) -> Change:
+        """Give all faces with a label another label, another source, or both; what is None stays as it is.
+
+        Returns:
+            The ids of the faces concerned, in ascending order, and the sequence of the last change.
+
+        Raises:
+            NotFound: `gallery_not_found`; or `not_found`, no face has the label.
+        """
+        with self._writing(dry_run) as connection:
+            key = rows.require(connection, gallery)
+            ids = sorted(face for face, _ in rows.select_faces(connection, key, faces.c.label, [label]))
+            refusals.check_none_missing(gallery, [] if ids else [f"label {label!r}"], "updated")
+            updates = [FaceUpdate(id=face, label=set_label, source=set_source) for face in ids]
+            rows.update_faces(connection, key, updates, None)
             return Change(ids=ids, sequence=Snapshot(connection).sequence())
 
     def remove(

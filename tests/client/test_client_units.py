@@ -16,12 +16,13 @@ from tritonclient.utils import InferenceServerException
 from toonface_client import LabelledPicture, RetryPolicy, Tls, calls, gallery_calls
 from toonface_client.concurrency import in_order
 from toonface_client.connection import Connection
-from toonface_client.enrolment import Enrolment
+from toonface_client.enrolment import Candidate, Enrolment
 from toonface_client.failures import Failure, Retry, failure_from
 from toonface_client.images import encoded
+from toonface_client.quality import Measures
 from toonface_client.retry import Attempts
 from toonface_contract import errors
-from toonface_contract.admin import NewFace
+from toonface_contract.admin import IndexSettings, NewFace
 from toonface_contract.names import MAX_IMAGE_BYTES
 
 
@@ -228,6 +229,8 @@ def test_commands_are_checked_before_they_are_sent() -> None:
         gallery_calls.drop("../etc")
     with pytest.raises(errors.InvalidRequest, match="nothing to remove"):
         gallery_calls.remove("people", [], [])
+    with pytest.raises(errors.InvalidRequest, match="must set a label or a source"):
+        gallery_calls.update_label("people", "Jo")
 
 
 def test_commands_leave_out_what_is_as_usual() -> None:
@@ -266,6 +269,18 @@ def test_a_label_that_the_gallery_would_refuse_fails_its_picture_alone() -> None
     (report,) = enrolment.report(None).pictures
     assert "label" in str(report.error)
     assert enrolment.write("people", build=True, replace=False) is None
+
+
+def test_an_enrolment_hands_on_how_the_gallery_is_searched_whether_it_builds_or_adds() -> None:
+    enrolment = Enrolment(None)
+    enrolment.add(LabelledPicture(b"", "Ada"), Candidate(np.eye(4, dtype=np.float32)[0], Measures(120, 500)))
+    settings = IndexSettings(type="HNSW32", metric="L2")
+    for build in (True, False):
+        call = enrolment.write("people", build=build, replace=False, index=settings)
+        assert call is not None
+        assert b'"index": {"type": "HNSW32", "metric": "L2"}' in call.inputs[0]._get_content()
+    call = enrolment.write("people", build=False, replace=False)  # to a server that does not know the field
+    assert call is not None and b"index" not in call.inputs[0]._get_content()
 
 
 def test_results_keep_the_order_of_the_items_and_the_items_are_taken_as_needed() -> None:

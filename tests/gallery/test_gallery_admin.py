@@ -75,7 +75,7 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
             '{"op":"destroy"}',
             [
                 "'destroy'",
-                "'build', 'add', 'update', 'remove', 'configure', 'rename', 'drop'",
+                "'build', 'add', 'update', 'update_label', 'remove', 'configure', 'rename', 'drop'",
                 "'list_galleries', 'list_faces', 'stats', 'verify'",
             ],
         ),
@@ -101,6 +101,8 @@ def test_every_command_answers_as_the_contract_says(open_admin: GalleryAdmin) ->
         ('{"op":"update","gallery":"g","faces":[{"id":1},{"id":1}]}', ["update.faces", "1 is there twice"]),
         ('{"op":"update","gallery":"g","faces":[{"id":0}]}', ["update.faces.0.id", "0"]),
         ('{"op":"update","gallery":"g","faces":[{"id":1,"label":"Unknown"}]}', ["update.faces.0.label"]),
+        ('{"op":"update_label","gallery":"g","label":"a"}', ["update_label", "set a label or a source"]),
+        ('{"op":"update_label","gallery":"g","label":"a","set_label":"Unknown"}', ["update_label.set_label"]),
         ('{"op":"rename","gallery":"g","to":"g"}', ["rename", "must differ"]),
         ('{"op":"rename","gallery":"g","to":"../h"}', ["rename.to", "'../h'"]),
         ('{"op":"rename","gallery":"g","to":"h","unchanged_since":1}', ["rename", "goes with replace"]),
@@ -197,6 +199,10 @@ def test_faces_are_corrected(open_admin: GalleryAdmin, store: GalleryStore) -> N
     lost = admin.Update(gallery="g", faces=[admin.FaceUpdate(id=999, label="Noor")]).model_dump_json()
     with pytest.raises(NotFound, match="999"):
         open_admin.handle(lost, None, None)
+    whole = admin.UpdateLabel(gallery="g", label="Noor", set_label="Mary", set_source="album").model_dump_json()
+    answer = open_admin.handle(whole, None, None)
+    assert admin.Change.model_validate_json(answer.result).ids == built.ids[1:]
+    assert [(face.label, face.source) for face in store.page("g").faces] == [("Ada", "Ada.png"), ("Mary", "album")]
 
 
 def test_pages_may_carry_embeddings_and_choose_by_id(open_admin: GalleryAdmin, store: GalleryStore) -> None:
@@ -270,7 +276,11 @@ def test_a_gallery_takes_another_s_place(open_admin: GalleryAdmin, store: Galler
 def test_an_index_that_cannot_be_made_is_refused_before_anything_changes(open_admin: GalleryAdmin, index: str) -> None:
     settings = admin.IndexSettings(type=index)
     open_admin.handle(build("g"), None, None)
-    for command in (admin.Configure(gallery="g", index=settings), admin.Build(gallery="h", index=settings)):
+    for command in (
+        admin.Configure(gallery="g", index=settings),
+        admin.Build(gallery="h", index=settings),
+        admin.Add(gallery="g", faces=new_faces("Ada"), index=settings),
+    ):
         with pytest.raises(InvalidRequest, match=index.split(",")[0]) as refused:
             open_admin.handle(command.model_dump_json(), None, None)
         assert refused.value.code == "invalid_command"
@@ -358,6 +368,7 @@ WRITES = [
     admin.Add(gallery="g", faces=new_faces("Ada")).model_dump_json(),
     admin.Remove(gallery="g", ids=[1]).model_dump_json(),
     admin.Update(gallery="g", faces=[admin.FaceUpdate(id=1, label="Ada")]).model_dump_json(),
+    admin.UpdateLabel(gallery="g", label="Noor", set_label="Ada").model_dump_json(),
     admin.Configure(gallery="g", index=admin.IndexSettings()).model_dump_json(),
     admin.Rename(gallery="g", to="h").model_dump_json(),
     admin.Drop(gallery="g").model_dump_json(),

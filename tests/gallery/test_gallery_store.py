@@ -253,6 +253,24 @@ def test_an_update_of_a_face_that_is_not_there_changes_none(store: GalleryStore)
         store.get("people", [*ids, *elsewhere])
 
 
+def test_all_faces_with_a_label_are_updated_in_one_transaction(store: GalleryStore) -> None:
+    ids = store.build("people", new_faces("Jo", "Grace", "Jo"), basis(0, 1, 2), EMBEDDER).ids
+    store.build("others", new_faces("Jo"), basis(3), EMBEDDER)
+    before = enrolled(store, "people")
+    change = store.update_label("people", "Jo", set_label="Joey")
+    assert change.ids == [ids[0], ids[2]]
+    assert (labels(store, "people"), labels(store, "others")) == (["Joey", "Grace", "Joey"], ["Jo"])
+    assert [vector for _, vector in enrolled(store, "people").values()] == [vector for _, vector in before.values()]
+    assert store.update_label("people", "Joey", set_source="album", dry_run=True).ids == change.ids
+    assert [face.source for face in store.page("people").faces] == ["Jo.png", "Grace.png", "Jo.png"]
+    store.update_label("people", "Joey", set_source="album")
+    assert [face.source for face in store.page("people").faces] == ["album", "Grace.png", "album"]
+    sequence = store.sequence()
+    with pytest.raises(NotFound, match="no face with label 'Jo'; nothing was updated") as refused:
+        store.update_label("people", "Jo", set_label="Joey")
+    assert (refused.value.code, store.sequence()) == ("not_found", sequence)
+
+
 def test_followers_learn_of_updates(store: GalleryStore) -> None:
     start = store.build("people", new_faces("Ada", "Grace", "Noor"), basis(0, 1, 2), EMBEDDER)
     first, second, third = start.ids
@@ -281,6 +299,21 @@ def test_index_settings_are_kept_and_survive_a_rebuild(store: GalleryStore) -> N
         assert snapshot.remade(change.sequence - 1) == {key.id}
         assert snapshot.remade(change.sequence) == set()
         assert snapshot.changed(start.sequence) >= {key.id}
+
+
+def test_faces_may_come_with_how_they_are_to_be_searched(store: GalleryStore) -> None:
+    start = store.build("people", [], basis(), EMBEDDER)
+    asked = IndexSettings(type="HNSW32", metric="L2")
+    for index in (asked, None):  # without, it stays
+        store.add("people", new_faces("Ada"), basis(0), EMBEDDER, index=index)
+        (info,) = store.galleries()
+        assert (info.index_type, info.metric) == ("HNSW32", "L2")
+    with store.snapshot() as snapshot:
+        (key,) = snapshot.galleries()
+        assert snapshot.remade(start.sequence) == {key.id}
+        assert sum(len(part.ids) for part in snapshot.added(key, start.sequence)) == 2
+    sequence = store.sequence()
+    assert store.add("people", new_faces("Grace"), basis(1), EMBEDDER, index=asked).sequence == sequence + 1
 
 
 def test_a_gallery_takes_another_s_place_with_its_ids(store: GalleryStore) -> None:

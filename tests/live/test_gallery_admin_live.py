@@ -152,6 +152,28 @@ def test_an_import_takes_over_how_the_gallery_was_searched_and_comes_as_a_whole(
         assert (info.faces, info.index_type, info.metric) == (3, "HNSW32", "L2")
 
 
+def test_a_build_of_an_empty_gallery_takes_its_options(
+    run: Run, client: ToonfaceClient, gallery: str, tmp_path: Path
+) -> None:
+    (tmp_path / "gallery.txt").write_text(f"{DEMO}/gallery/01-1.jpg Ada\n")
+    built = ("build", gallery, tmp_path / "gallery.txt")
+
+    def searched() -> tuple[int, str | None, str]:
+        (info,) = [each for each in client.galleries() if each.name == gallery]
+        return info.faces, info.index_type, info.metric
+
+    client.build_gallery(gallery, [], [])
+    run(*built, "--index", "HNSW32", "--metric", "L2", "--dry-run")
+    assert searched() == (0, None, "IP")
+    run(*built, "--index", "HNSW32", "--metric", "L2")
+    assert searched() == (1, "HNSW32", "L2")
+    client.build_gallery(gallery, [], [], replace=True)
+    run(*built)
+    assert searched() == (1, "HNSW32", "L2")
+    run(*built, "--metric", "IP", "--replace")
+    assert searched() == (1, None, "IP")
+
+
 def test_another_embedder_s_file_is_refused_and_leaves_nothing(
     run: Run, client: ToonfaceClient, gallery: str, tmp_path: Path
 ) -> None:
@@ -262,8 +284,15 @@ def test_faces_are_corrected_and_removed_by_lists(
     run("update", gallery, "--list", tmp_path / "corrections.txt", "--dry-run")
     assert labels(client, gallery) == ["a", "b", "c", "a", "b"]
     run("update", gallery, "--list", tmp_path / "corrections.txt")
-    run("update", gallery, "--label", "a", "--set-label", "A")
-    assert labels(client, gallery) == ["x y", "z", "c", "A", "b"]
+    before = client.stats(gallery).sequence
+    with pytest.MonkeyPatch.context() as patched:  # somebody enrols another at the last moment
+        others = [NewFace(label="a")]
+        during(patched, "update_label", lambda: client.add_faces(gallery, others, np.eye(1, 128)))
+        changed = document(run("update", gallery, "--label", "a", "--set-label", "A", "--json"))
+    assert (len(changed["ids"]), changed["sequence"]) == (2, before + 3)  # the other's, and that of each face
+    assert labels(client, gallery) == ["x y", "z", "c", "A", "b", "A"]
+    run("remove", gallery, "--id", changed["ids"][1])
+    assert "no face with label 'a'" in run("update", gallery, "--label", "a", "--set-label", "A", code=1).stderr
     picture = DEMO / "gallery" / "01-1.jpg"
     run("update", gallery, "--id", ids[4], "--picture", picture)
     (changed,) = client.face_pages(gallery, ids=[ids[4]], embeddings=True)
@@ -404,7 +433,8 @@ def test_the_asyncio_client_has_the_same_verbs(client: ToonfaceClient, server: S
         async with AsyncToonfaceClient(server.grpc) as remote:
             faces = [NewFace(label=label) for label in "ab"]
             ids = (await remote.build_gallery(gallery, faces, np.eye(2, 128))).ids
-            await remote.update_faces(gallery, [FaceUpdate(id=ids[0], label="c")])
+            await remote.update_faces(gallery, [FaceUpdate(id=ids[0], label="d")])
+            assert (await remote.update_label(gallery, "d", set_label="c")).ids == ids[:1]
             await remote.configure_gallery(gallery, IndexSettings(type="Flat"))
             assert (await remote.stats(gallery)).gallery.index_type == "Flat"
             assert (await remote.verify(gallery)).problems == []

@@ -18,7 +18,7 @@ from toonface_client.images import encoded
 from toonface_client.quality import QualityGate
 from toonface_client.results import Match
 from toonface_contract.admin import FaceUpdate
-from toonface_contract.errors import ConfigError, NotFound
+from toonface_contract.errors import ConfigError
 from toonface_contract.options import Crop
 
 _LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -105,6 +105,10 @@ def update(
         raise click.UsageError("--list has the new labels, and goes with no other correction")
     if picture is not None and len(ids) != 1:
         raise click.UsageError("--picture takes the place of one face's; give one --id")
+    if old_label is not None:
+        change = client.update_label(name, old_label, set_label=set_label, set_source=set_source, dry_run=dry_run)
+        report_change(change, "updated", name, as_json=as_json, dry_run=dry_run)
+        return
     embedding = quality = None
     if picture is not None:
         data = encoded(picture)
@@ -114,10 +118,7 @@ def update(
     if list_file is not None:
         changes = [_change(face, label) for face, label in read_corrections(list_file)]
     else:
-        chosen = ids or tuple(face.id for face in client.faces(name, label=old_label))
-        if not chosen:
-            raise NotFound(f"gallery {name!r} has no face with label {old_label!r}; nothing was updated")
-        changes = [_change(face, set_label, set_source, quality) for face in chosen]
+        changes = [_change(face, set_label, set_source, quality) for face in ids]
     if embedding is not None:
         _check_near_duplicate(client, name, changes[0], embedding, None if gate is None else gate.max_similarity)
     change = client.update_faces(name, changes, None if embedding is None else [embedding], dry_run=dry_run)

@@ -104,16 +104,14 @@ _report_option = click.option("--report", is_flag=True, help="Show a table of al
 @click.option(
     "--index", "index_type", help="Flat, IVF, HNSW32 or a FAISS factory string.  [default: the server's choice]"
 )
-@click.option(
-    "--metric", type=click.Choice(["IP", "L2"]), default="IP", show_default=True, help="How the index measures."
-)
+@click.option("--metric", type=click.Choice(["IP", "L2"]), help="How the index measures.  [default: IP]")
 @dry_run_option
 @_report_option
 @json_option
 @concurrency_option
 @with_admin_client
 def build(
-    client: ToonfaceClient, name: str, list_file: Path, index_type: str | None, metric: str, **options: Any
+    client: ToonfaceClient, name: str, list_file: Path, index_type: str | None, metric: str | None, **options: Any
 ) -> None:
     """Make the gallery NAME from a list of pictures.
 
@@ -127,7 +125,8 @@ def build(
       toonface gallery build friends friends/gallery.txt --dry-run --report
       toonface gallery build friends friends/gallery.txt --crop faces --max-similarity off
     """
-    index = index_settings(index_type, metric) if index_type or metric != "IP" else None
+    # Without either, one that exists is searched as before.
+    index = index_settings(index_type, metric or "IP") if index_type or metric else None
     _enrol(client, name, read_gallery_list(list_file), build=True, index=index, **options)
 
 
