@@ -334,6 +334,9 @@ class GalleryStats(_Answer):
         quality: their mean quality, or None where no face has one.
         first, last: when the oldest and the newest face were enrolled, in UTC; None where there is none.
         sequence: the store's last change.
+        chosen_index: the index type that a gallery of its settings and size gets on this server, "" where that cannot
+            be told: it is of another embedder, or the server is older than this field.
+        index_reason: why that one, in a sentence.
     """
 
     gallery: GalleryInfo
@@ -344,6 +347,8 @@ class GalleryStats(_Answer):
     first: datetime | None
     last: datetime | None
     sequence: int
+    chosen_index: str = ""
+    index_reason: str = ""
 
 
 class Verification(_Answer):

@@ -19,6 +19,7 @@ from toonface_contract.admin import (
     Configure,
     Drop,
     Galleries,
+    GalleryStats,
     IndexSettings,
     ListFaces,
     ListGalleries,
@@ -123,7 +124,7 @@ class GalleryAdmin:
                     return _answered(*self._store.page_with_embeddings(name, **wanted))
                 return _answered(self._store.page(name, **wanted))
             case Stats():
-                return _answered(self._store.stats(command.gallery))
+                return _answered(self._with_index(self._store.stats(command.gallery)))
             case Verify():
                 page = self._store.verify_page(
                     command.gallery, after_id=command.after_id, limit=command.limit, saved_in=self._saved_in
@@ -180,6 +181,22 @@ class GalleryAdmin:
                 if name == DEFAULT_GALLERY:
                     raise _always_exists("dropped; to empty it, build it of no faces with replace")
                 return store.drop(name, dry_run=dry_run)
+
+    def _with_index(self, found: GalleryStats) -> GalleryStats:
+        """A gallery's figures with the index that the stage `gallery_search` chooses for it, and why."""
+        gallery = found.gallery
+        if (gallery.embedder, gallery.dimension) != (self._embedder, self._dimension):
+            return found
+        from toonface_gallery.plan import memory_budget, plan  # only here, for FAISS takes time and memory
+
+        settings = IndexSettings.model_validate({"type": gallery.index_type, "metric": gallery.metric})
+        memory, refused = memory_budget(), ""
+        try:
+            chosen = plan(settings, gallery.faces, gallery.dimension, memory)
+        except InvalidRequest as error:  # by this version of FAISS
+            chosen = plan(IndexSettings(metric=settings.metric), gallery.faces, gallery.dimension, memory)
+            refused = f"; {error.message}"
+        return found.model_copy(update={"chosen_index": chosen.name, "index_reason": chosen.reason + refused})
 
     def _check_index(self, index: IndexSettings | None) -> None:
         """Refuse an index that could never be made: the galleries' followers would only find out later."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from toonface_client import ToonfaceClient, cli
 from toonface_client.cli.gallery_list import read_gallery_list
 from toonface_client.cli.gallery_verify import lowest_score
 from toonface_client.cli.options import printable
 from toonface_client.cli.pictures import find_pictures, save_paths
+from toonface_contract.admin import GalleryStats
 from toonface_contract.errors import ConfigError
 
 
@@ -76,6 +79,21 @@ def test_pictures_of_one_name_are_saved_apart(tmp_path: Path) -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert printable("Zoë\x1b[2J\n 孫\u200d悟") == "Zoë\\x1b[2J\\x0a 孫\u200d悟"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [({"chosen_index": "Flat", "index_reason": "few faces"}, "Flat (few faces)"), ({}, "which is │ not known")],
+)
+def test_figures_show_the_index_and_why_where_the_server_tells_it(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], shown: str
+) -> None:
+    now = "2026-01-01T00:00:00Z"
+    gallery = {"name": "g", "faces": 0, "labels": 0, "dimension": 4, "embedder": "e", "created": now}
+    figures = {"single": 0, "most": [], "rated": 0, "quality": None, "first": None, "last": None, "sequence": 1}
+    stats = GalleryStats.model_validate({"gallery": gallery, **figures, **chosen})
+    monkeypatch.setattr(ToonfaceClient, "stats", lambda self, name: stats)
+    assert shown in " ".join(CliRunner().invoke(cli.main, ["gallery", "stats", "g"]).stdout.split())
 
 
 @pytest.mark.parametrize(

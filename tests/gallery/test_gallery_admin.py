@@ -8,13 +8,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, wait_for
 
 from toonface_contract import admin
 from toonface_contract.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, ToonfaceError
 from toonface_gallery.access import Access, AccessRules
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.labels import FaceLabels
+from toonface_gallery.live import LiveGalleries
 from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.plan import IndexPlan
 from toonface_gallery.saved import SavedIndices
@@ -306,6 +307,30 @@ def test_figures_of_a_gallery(open_admin: GalleryAdmin, store: GalleryStore) -> 
     store.build("empty", [], basis(), EMBEDDER)
     empty = open_admin.handle(admin.Stats(gallery="empty").model_dump_json(), None, None)
     assert admin.GalleryStats.model_validate_json(empty.result).first is None
+
+
+def test_figures_tell_the_index_that_searches_get_and_why(
+    open_admin: GalleryAdmin, store: GalleryStore, live: LiveGalleries
+) -> None:
+    def told(gallery: str) -> tuple[str, str]:
+        answer = open_admin.handle(admin.Stats(gallery=gallery).model_dump_json(), None, None)
+        found = admin.GalleryStats.model_validate_json(answer.result)
+        return found.chosen_index, found.index_reason
+
+    def serving() -> tuple[str, str]:
+        return next(((each.index, each.reason) for each in live.status() if each.name == "g"), ("", ""))
+
+    store.build("g", new_faces("Ada"), basis(0), EMBEDDER)
+    assert told("g")[0] == "Flat" and told("g")[1].startswith("1 faces: up to 25,000")
+    wait_for(lambda: serving() == told("g"))
+    store.configure("g", admin.IndexSettings(type="HNSW32"))
+    assert told("g") == ("HNSW32;efSearch=128", "HNSW32, as was asked for")
+    wait_for(lambda: serving() == told("g"))
+    store.configure("g", admin.IndexSettings(type="Nonsense"))  # as if an earlier FAISS had known it
+    wait_for(lambda: serving()[0] == told("g")[0] == "Flat")
+    assert "'Nonsense'" in told("g")[1]
+    store.build("theirs", new_faces("Ada"), basis(0), "sha256:other")
+    assert told("theirs") == ("", "")
 
 
 def test_verification_names_what_is_wrong(open_admin: GalleryAdmin, store: GalleryStore, url: str) -> None:

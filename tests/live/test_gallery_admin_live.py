@@ -323,7 +323,8 @@ def test_lists_come_in_pages_and_faces_with_their_neighbours(run: Run, client: T
     assert document(missing)["missing"] == [10**9]
     figures = document(run("stats", characters, "--json"))
     assert (figures["gallery"]["faces"], figures["gallery"]["labels"], figures["single"]) == (72, 24, 0)
-    assert "72" in run("stats", characters).stdout
+    assert (figures["chosen_index"], figures["index_reason"][:9]) == ("Flat", "72 faces:")
+    assert "Flat (72 faces: up to 25,000" in " ".join(run("stats", characters).stdout.split())
     assert characters in run("list").stdout
 
 

@@ -180,6 +180,7 @@ def _show_stats(found: GalleryStats) -> None:
         if found.first and found.last
         else "never",
         "index": f"{gallery.index_type or 'automatic'}, metric {gallery.metric}",
+        "which is": f"{found.chosen_index} ({found.index_reason})" if found.chosen_index else "not known",
         "embedder": f"{gallery.embedder}, dimension {gallery.dimension}",
         "last change": str(found.sequence),
     }
