@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,32 @@ def test_a_failed_export_for_paddlex_leaves_what_was_there(tmp_path: Path) -> No
     assert read(tmp_path / "saved").labels == some_faces(3).labels
 
 
+@pytest.mark.parametrize(("failures", "there"), [(1, True), (2, False)])
+def test_an_export_that_fails_at_the_last_moment_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, there: bool
+) -> None:
+    write_faces(tmp_path / "saved", ORIGIN, [some_faces(3)])
+    rename, failed = Path.rename, []
+
+    def renamed(self: Path, target: Path) -> Path:
+        if Path(target) == tmp_path / "saved" and len(failed) < failures:
+            failed.append(self)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    with pytest.raises(ConfigError, match="cannot write .*saved': Input/output error") as refused:
+        write_faces(tmp_path / "saved", ORIGIN, [some_faces(4)])
+    assert len(failed) == failures
+    if there:
+        assert os.listdir(tmp_path) == ["saved"]
+        assert read(tmp_path / "saved").labels == some_faces(3).labels
+    else:  # nor can the old one be put back: it stays where it is, and the error says where
+        (old,) = tmp_path.glob(".saved.*/old")
+        assert str(old) in refused.value.message
+        assert read(old).labels == some_faces(3).labels
+
+
 @pytest.mark.parametrize("name", ["faces.csv", "no/faces.npz", "no/faces"])
 def test_what_cannot_be_written_is_known_before(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="faces"):
@@ -205,6 +234,39 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
     path.unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
         open_faces(path)
+
+
+def damage(path: Path, harm: Callable[[bytearray, int, int], None]) -> None:
+    """Harm the first member of a zip file, given where its entry in the table of contents and its data begin."""
+    with zipfile.ZipFile(path) as archive:
+        entry, member = archive.start_dir, archive.infolist()[0]
+    content = bytearray(path.read_bytes())
+    name, extra = struct.unpack_from("<HH", content, member.header_offset + 26)
+    harm(content, entry, member.header_offset + 30 + name + extra)
+    path.write_bytes(content)
+
+
+def set_bytes(content: bytearray, place: int, new: bytes) -> None:
+    content[place : place + len(new)] = new
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda content, entry, data: set_bytes(content, data, b"\xff" * 8), "decompressing"),  # the stream of deflate
+        (lambda content, entry, data: set_bytes(content, data + 200, b"\xff" * 8), ""),
+        (lambda content, entry, data: set_bytes(content, entry + 8, b"\x01\x00"), "encrypted"),  # a flag
+        (lambda content, entry, data: set_bytes(content, entry + 10, b"\x63\x00"), "compression method"),
+        (lambda content, entry, data: set_bytes(content, entry + 10, b"\x0e\x00"), ""),  # LZMA, which it is not
+    ],
+)
+def test_a_numpy_file_that_is_damaged_inside_is_refused_by_its_name(
+    tmp_path: Path, harm: Callable[[bytearray, int, int], None], reason: str
+) -> None:
+    write_faces(tmp_path / "faces.npz", ORIGIN, [some_faces(100)])
+    damage(tmp_path / "faces.npz", harm)
+    with pytest.raises(ConfigError, match=rf"faces.npz' cannot be read as a NumPy file.*{reason}"):
+        open_faces(tmp_path / "faces.npz")
 
 
 def saved_index(folder: Path, index_type: str, metric: str = "IP", count: int = 400) -> Path:

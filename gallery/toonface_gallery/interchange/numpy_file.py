@@ -7,16 +7,31 @@ Arrays: `embeddings` FP32 [N,D] and `labels` str [N], which are all that a file 
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError
 from toonface_gallery.interchange.portable import FacesInMemory, Origin, PortableFaces, defaults, written_whole
+
+# What NumPy and zipfile raise of a damaged or hostile file: RuntimeError of members that are encrypted, or compressed in
+# a way that is not known.
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def read(path: Path) -> FacesInMemory:
@@ -30,7 +45,7 @@ def read(path: Path) -> FacesInMemory:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ConfigError(f"{str(path)!r} is one array; a file of faces has `embeddings` and `labels` (.npz)")
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ConfigError(f"{str(path)!r} cannot be read as a NumPy file without pickles: {error}") from error
     embeddings = _required(arrays, "embeddings", path)
     if embeddings.ndim != 2 or embeddings.dtype.kind != "f":

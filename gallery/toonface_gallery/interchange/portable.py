@@ -157,24 +157,36 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """`written_whole` for a folder of files. One that is there gives way, and is deleted with all that is in it.
 
     Raises:
-        ConfigError: the folder's parent or the disk does not let it be written.
+        ConfigError: the folder's parent or the disk does not let it be written. What was there is there still, or else
+            the error says where it is.
     """
     try:
         aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary, old = aside / "new", aside / "old"
         try:
-            temporary = aside / "new"
             temporary.mkdir()
             yield temporary
             for file in temporary.iterdir():
                 with file.open("rb") as written:
                     os.fsync(written.fileno())
             if path.exists():
-                path.rename(aside / "old")
+                path.rename(old)
             temporary.rename(path)
         finally:
+            if os.path.lexists(old) and not os.path.lexists(path):
+                _put_back(old, path)
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def _put_back(old: Path, path: Path) -> None:
+    try:
+        old.rename(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; what was there is now {str(old)!r}"
+        ) from error
 
 
 def _umask() -> int:
