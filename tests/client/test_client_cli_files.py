@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 from toonface_client import ToonfaceClient, cli
 from toonface_client.cli.gallery_list import read_gallery_list
-from toonface_client.cli.gallery_verify import lowest_score
+from toonface_client.cli.gallery_verify import is_found, lowest_score
 from toonface_client.cli.options import printable
 from toonface_client.cli.pictures import find_pictures, save_paths
-from toonface_contract.admin import GalleryStats
+from toonface_client.results import Match
+from toonface_contract.admin import FaceInfo, GalleryStats
 from toonface_contract.errors import ConfigError
 
 
@@ -106,3 +107,25 @@ def test_figures_show_the_index_and_why_where_the_server_tells_it(
 )
 def test_only_accurate_indices_are_held_to_a_similarity(index_type: str | None, accurate: bool) -> None:
     assert (lowest_score(index_type) > 0.9) is accurate
+
+
+@pytest.mark.parametrize(
+    ("matches", "found"),
+    [
+        ([(9, "Eve", 1.0), (7, "Ada", 1.0)], True),
+        ([(7, "Ada", 0.97)], False),  # less than its similarity to itself can be
+        ([(7, "Eve", 1.0)], False),  # under another label
+        ([(9, "Eve", 1.0)], False),
+        ([], False),
+        ([(number, "Ada", 1.0 - number % 2 * 1e-6) for number in range(10, 30)], True),  # it may be one more of them
+        ([(number, "Ada", 1.0) for number in range(10, 29)], False),  # it would be among them
+        ([*((number, "Ada", 1.0) for number in range(10, 29)), (29, "Eve", 0.99)], False),
+        ([(number, "Ada", 0.5) for number in range(10, 30)], False),
+        ([(7, "Eve", 1.0), *((number, "Ada", 1.0) for number in range(10, 29))], False),
+    ],
+)
+def test_a_face_is_found_unless_more_have_the_same_embedding_than_are_asked_for(
+    matches: list[tuple[int, str, float]], found: bool
+) -> None:
+    face = FaceInfo.model_validate({"id": 7, "label": "Ada", "source": "", "created": "2026-01-01T00:00:00Z"})
+    assert is_found(face, [Match(*match) for match in matches], lowest_score("Flat")) is found

@@ -11,6 +11,7 @@ from PIL import Image
 from stand_in_server import Connect, picture
 
 from toonface_client import Box, LabelledPicture, ToonfaceClient
+from toonface_client.quality import QualityGate
 from toonface_client.staging import Staging
 from toonface_contract import errors
 from toonface_contract.admin import NewFace
@@ -162,6 +163,20 @@ def test_enrolling_by_faces_needs_exactly_one(client: Any, gallery: str) -> None
     pictures = [LabelledPicture(picture(count), f"{count} faces") for count in (0, 1, 2)]
     report = client.enrol(gallery, pictures, crop="faces", build=True, gate=None)
     assert [each.error and each.error.message[:7] for each in report.pictures] == ["0 faces", None, "2 faces"]
+    assert [each.error and each.error.code for each in report.pictures] == ["no_face", None, "several_faces"]
+
+
+@pytest.mark.parametrize(("bound", "code"), [(0.89, None), (0.91, "face_uncertain")])
+def test_enrolling_by_faces_needs_a_detector_that_is_sure(
+    client: Any, gallery: str, bound: float, code: str | None
+) -> None:
+    """The stand-in is sure of its first face by 0.9."""
+    gate = QualityGate(min_side=None, min_sharpness=None, min_detection_score=bound)
+    for crop, expected in (("faces", code), ("whole", None)):
+        report = client.enrol(
+            gallery, [LabelledPicture(picture(1), "Ada")], crop=crop, build=True, replace=True, gate=gate, dry_run=True
+        )
+        assert [each.error and each.error.code for each in report.pictures] == [expected]
 
 
 def test_nothing_is_written_when_every_picture_failed(client: Any, gallery: str) -> None:

@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner, Result
 from live_server import Server
 from PIL import Image, ImageFilter
-from scenes import DEMO, encode, scene
+from scenes import BACKGROUND, DEMO, encode, scene
 
 from toonface_client import AsyncToonfaceClient, EnrolReport, LabelledPicture, ToonfaceClient, cli
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
@@ -236,6 +236,25 @@ def test_pictures_must_be_good_enough_and_one_person_s_alone(
     assert labels(client, gallery) == ["Ada", "Noor", "Eve", "Noor"]
 
 
+def test_with_faces_cut_out_a_picture_must_show_one_and_surely(
+    run: Run, client: ToonfaceClient, gallery: str, tmp_path: Path
+) -> None:
+    one, two = (scene(count, cell=300).image for count in (1, 2))
+    one.save(tmp_path / "one.png")
+    two.save(tmp_path / "two.png")
+    Image.new("RGB", one.size, BACKGROUND).save(tmp_path / "none.png")
+    (tmp_path / "gallery.txt").write_text("one.png Ada\ntwo.png Eve\nnone.png Noor\n")
+    (score,) = client.features(tmp_path / "one.png").detection_scores
+
+    def codes(bound: float) -> list[str | None]:
+        options = ("--crop", "faces", "--min-detection-score", bound, "--dry-run", "--json")
+        pictures = document(run("build", gallery, tmp_path / "gallery.txt", *options, code=1))["pictures"]
+        return [picture["error"] and picture["error"]["code"] for picture in pictures]
+
+    assert codes(score - 0.01) == [None, "several_faces", "no_face"]
+    assert codes((score + 1) / 2) == ["face_uncertain", "several_faces", "no_face"]
+
+
 def test_many_pictures_of_somebody_hide_nobody_else(
     run: Run, client: ToonfaceClient, server: Server, gallery: str
 ) -> None:
@@ -412,6 +431,16 @@ def test_an_index_that_keeps_little_of_the_vectors_is_not_taken_for_broken(
     assert min(own) < 0.98
     (verified,) = document(run("verify", gallery, "--json"))["galleries"]
     assert (verified["searched"], verified["problems"]) == (1000, [])
+
+
+@pytest.mark.parametrize("index", [None, "HNSW32"])
+def test_many_faces_of_the_very_same_picture_are_not_taken_for_lost(
+    run: Run, client: ToonfaceClient, gallery: str, index: str | None
+) -> None:
+    vectors = np.tile(np.random.default_rng(0).standard_normal((1, 128)), (30, 1))
+    client.build_gallery(gallery, [NewFace(label="Ada")] * 30, vectors, index=IndexSettings(type=index))
+    (verified,) = document(run("verify", gallery, "--json"))["galleries"]
+    assert (verified["searched"], verified["problems"]) == (30, [])
 
 
 def test_verification_ends_with_1_when_a_face_is_not_found(
