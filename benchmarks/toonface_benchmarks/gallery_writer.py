@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toonface_benchmarks.gallery_process import EMBEDDER, GALLERY, K
-from toonface_contract.admin import NewFace
+from toonface_contract.admin import Change, FaceUpdate, NewFace
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -100,17 +101,32 @@ def _middle_and_tail(times: list[float]) -> tuple[float, float]:
 def _write(url: str, vectors: NDArray[np.float32], rate: float, seconds: float, done: Any) -> None:
     """Add, update and remove faces one by one, at a steady rate, and tell of each change when it is acknowledged."""
     store = GalleryStore(url)
-    present: list[int] = []
+    present: deque[int] = deque()
     done.put(None)
     began = time.monotonic()
     number = 0
     while time.monotonic() - began < seconds + 5:
-        if number % 3 == 2:
-            change = store.remove(GALLERY, ids=[present.pop(0)])
-        else:
-            vector = vectors[number % len(vectors)][np.newaxis]
-            change = store.add(GALLERY, [NewFace(label=f"guest {number}")], vector, EMBEDDER)
-            present += change.ids
+        change = make_change(store, number, present, vectors[number % len(vectors)][np.newaxis])
         done.put((change.sequence, time.time()))
         number += 1
         time.sleep(max(0.0, number / rate - (time.monotonic() - began)))
+
+
+def make_change(store: GalleryStore, number: int, present: deque[int], vector: NDArray[np.float32]) -> Change:
+    """Of four changes two add a face, the third gives the last one another embedding, the fourth removes the oldest.
+
+    Args:
+        store: with the gallery of the benchmark.
+        number: of the change, from 0.
+        present: ids of the faces that were added and not removed yet; kept up to date.
+        vector: FP32 [1,D], of unit length, for what needs one.
+    """
+    match number % 4:
+        case 2:
+            return store.update(GALLERY, [FaceUpdate(id=present[-1], label=f"guest {number}")], vector, EMBEDDER)
+        case 3:
+            return store.remove(GALLERY, ids=[present.popleft()])
+        case _:
+            change = store.add(GALLERY, [NewFace(label=f"guest {number}")], vector, EMBEDDER)
+            present += change.ids
+            return change
