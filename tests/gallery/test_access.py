@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_reading_needs_the_gallery_s_own_token(
         with pytest.raises(PermissionDenied, match=gallery) as refused:
             access.check_read(gallery, header)
         assert not any(secret in refused.value.message for secret in (STAFF, OTHER, ADMIN))
+
+
+def test_tokens_are_compared_in_constant_time(rules: AccessRules, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every token that would open is compared, whichever is right, and by digests, which tell nothing of its length."""
+    compare, compared = hmac.compare_digest, []
+
+    def watched(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    access = Access(ADMIN, rules)
+    for given, allowed in ((STAFF, True), (OTHER, True), (ADMIN, True), ("guess", False)):
+        compared.clear()
+        assert access.may_read("staff", f"Bearer {given}") is allowed
+        assert compared == [(32, 32)] * 3
+    compared.clear()
+    access.check_admin("the command drop", f"Bearer {ADMIN}")
+    assert compared == [(32, 32)]
 
 
 def test_closed_files_hide_what_they_do_not_name() -> None:

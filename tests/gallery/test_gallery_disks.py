@@ -6,9 +6,10 @@ import ctypes
 import errno
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Self
 
@@ -166,7 +167,8 @@ def test_nothing_goes_by_the_clock(store: GalleryStore, monkeypatch: pytest.Monk
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls(years[-1], 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(rows, "datetime", Clock)  # the only place of the gallery that asks for the time of day
+    monkeypatch.setattr(rows, "datetime", Clock)  # the only place of the gallery that asks for the date
+    monkeypatch.setattr(time, "time", lambda: Clock.now(UTC).timestamp())
     store.ensure("people", EMBEDDER, DIMENSION)
     live = LiveGalleries(store, EMBEDDER, DIMENSION)
     live.start()
