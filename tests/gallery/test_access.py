@@ -65,7 +65,8 @@ def test_reading_needs_the_gallery_s_own_token(
 
 def test_tokens_are_compared_in_constant_time(rules: AccessRules, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every token that would open is compared, whichever is right, and by digests, which tell nothing of its length."""
-    compare, compared = hmac.compare_digest, []
+    compare = hmac.compare_digest
+    compared: list[tuple[int, int]] = []
 
     def watched(one: bytes, other: bytes) -> bool:
         compared.append((len(one), len(other)))

@@ -131,7 +131,8 @@ def test_an_export_that_fails_at_the_last_moment_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, there: bool
 ) -> None:
     write_faces(tmp_path / "saved", ORIGIN, [some_faces(3)])
-    rename, failed = Path.rename, []
+    rename = Path.rename
+    failed: list[Path] = []
 
     def renamed(self: Path, target: Path) -> Path:
         if Path(target) == tmp_path / "saved" and len(failed) < failures:

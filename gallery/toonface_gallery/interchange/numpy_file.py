@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from toonface_contract.errors import ConfigError
 from toonface_gallery.interchange.portable import FacesInMemory, Origin, PortableFaces, defaults, written_whole
 
-# What NumPy and zipfile raise of a damaged or hostile file: RuntimeError of members that are encrypted, or compressed in
-# a way that is not known.
+# What NumPy and zipfile raise of a damaged or hostile file: RuntimeError of members that are encrypted, or compressed
+# in a way that is not known.
 _UNREADABLE: Final = (
     OSError,
     ValueError,
