@@ -210,7 +210,7 @@ def _command(kind: type[Answer], **fields: Any) -> Answer:
         return kind(**fields)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or kind.__name__.lower()
+        name = ".".join(map(str, first["loc"])) or kind.model_fields["op"].default
         message = first["msg"].removeprefix("Value error, ")
         text = f"{name} is {first['input']!r}: {message}" if first["loc"] else f"{name}: {message}"
         raise InvalidRequest(text, code="invalid_command") from None

@@ -229,7 +229,7 @@ def test_commands_are_checked_before_they_are_sent() -> None:
         gallery_calls.drop("../etc")
     with pytest.raises(errors.InvalidRequest, match="nothing to remove"):
         gallery_calls.remove("people", [], [])
-    with pytest.raises(errors.InvalidRequest, match="must set a label or a source"):
+    with pytest.raises(errors.InvalidRequest, match="update_label: it must set a label or a source"):
         gallery_calls.update_label("people", "Jo")
 
 
