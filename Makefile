@@ -12,6 +12,8 @@ MANIFEST := $(REPOSITORY)/toonface.json
 EXPORT_SOURCES := $(wildcard models/*.yaml models/*/inference.*) \
 	$(shell find contract ensemble gallery export model_repository -name '*.py')
 
+PERF_ANALYZER := build/perf_analyzer/perf_analyzer
+
 PACKAGES := $(foreach init,$(wildcard */toonface_*/__init__.py),-p $(notdir $(patsubst %/,%,$(dir $(init)))))
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,7 @@ $(MANIFEST): $(INSTALLED) $(EXPORT_SOURCES)
 test: lint ## Set up, lint, and run all tests but the slow ones (ARGS="-k name" to choose)
 	$(BIN)/pytest $(ARGS)
 
-test-slow: $(INSTALLED) ## Run the tests that take minutes each, which `make test` leaves out
+test-slow: $(INSTALLED) $(PERF_ANALYZER) ## Run the tests that take minutes each, which `make test` leaves out
 	$(BIN)/pytest -m slow $(ARGS)
 
 lint: $(INSTALLED) mypy ## ruff and mypy --strict
@@ -59,8 +61,10 @@ format: $(INSTALLED) ## Format the code and apply ruff's safe fixes
 demo-pictures: $(INSTALLED) ## Draw the demo's gallery and pictures anew, from their seed
 	$(BIN)/python -m toonface_training.demo --output demo
 
-perf-analyzer: $(INSTALLED) ## Bring NVIDIA's perf_analyzer into build/perf_analyzer, for `toonface bench sweep`
-	@$(BIN)/python scripts/bring_perf_analyzer.py build/perf_analyzer
+perf-analyzer: $(PERF_ANALYZER) ## Bring NVIDIA's perf_analyzer into build/perf_analyzer, for `toonface bench sweep`
+
+$(PERF_ANALYZER): scripts/bring_perf_analyzer.py | $(INSTALLED)
+	@$(BIN)/python $< $(@D)
 
 constraints: ## Resolve all dependencies afresh and rewrite constraints.txt
 	$(PYTHON) scripts/set_up.py --venv build/constraints

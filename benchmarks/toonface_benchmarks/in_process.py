@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError, ToonfaceError
 from toonface_contract.names import CROP_ALIGN, FACE_DETECTION, FACE_EMBEDDING, GALLERY_SEARCH, PREPROCESS
-from toonface_contract.options import Group, RecognitionOptions
+from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.decode import decode_image
 from toonface_ensemble.faces import Faces, find_faces
-from toonface_ensemble.matching import Identities, Matches, Probes, identify
+from toonface_ensemble.matching import Identities, Probes, identify
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
 from toonface_gallery.live import LiveGalleries
@@ -31,11 +31,11 @@ class InProcess:
 
     Args:
         repository: as exported.
-        galleries: started, over the store that the server uses too; None if nothing will be recognised.
+        galleries: started, over the store that the server uses too.
         options: of every request.
     """
 
-    def __init__(self, repository: Repository, galleries: LiveGalleries | None, options: RecognitionOptions) -> None:
+    def __init__(self, repository: Repository, galleries: LiveGalleries, options: RecognitionOptions) -> None:
         settings = {name: _parameters(repository, name) for name in (PREPROCESS, CROP_ALIGN, GALLERY_SEARCH)}
         self._detector_input = DetectorInput.model_validate_json(settings[PREPROCESS]["detector_input"])
         self._nms = NmsParameters.model_validate_json(settings[CROP_ALIGN]["nms"])
@@ -51,25 +51,10 @@ class InProcess:
         pixels = decode_image(image)
         faces = self._find_faces(pixels, *self._detect(self._detector_input.fit(pixels)[np.newaxis]))
         (embeddings,) = self._embed(faces.crops)
-        (answer,) = identify([Probes(embeddings[faces.real[:, 0]], self._options)], self._search)
+        (answer,) = identify([Probes(embeddings[faces.real[:, 0]], self._options)], self._galleries.search)
         if isinstance(answer, ToonfaceError):
             raise answer
         return answer
-
-    def stage_inputs(self, image: bytes) -> dict[str, Mapping[str, NDArray[Any] | bytes]]:
-        """What each stage gets for one encoded picture, by stage and tensor; of stages that batch, all rows."""
-        pixels = decode_image(image)
-        detector_input = self._detector_input.fit(pixels)[np.newaxis]
-        boxes, scores = self._detect(detector_input)
-        faces = self._find_faces(pixels, boxes, scores)
-        (embedding,) = self._embed(faces.crops)
-        return {
-            PREPROCESS: {"image": image},
-            FACE_DETECTION: {"detector_input": detector_input},
-            CROP_ALIGN: {"pixels": pixels, "boxes": boxes, "scores": scores},
-            FACE_EMBEDDING: {"faces": faces.crops},
-            GALLERY_SEARCH: {"embedding": embedding, "real": faces.real},
-        }
 
     def _find_faces(self, pixels: NDArray[np.uint8], boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Faces:
         return find_faces(
@@ -81,11 +66,6 @@ class InProcess:
             options=self._options,
             most=self._most,
         )
-
-    def _search(self, gallery: str, embeddings: NDArray[np.float32], topk: int, group: Group) -> Matches:
-        if self._galleries is None:
-            raise ConfigError("there are no galleries to search")
-        return self._galleries.search(gallery, embeddings, topk, group)
 
 
 def _parameters(repository: Repository, model: str) -> dict[str, str]:

@@ -25,6 +25,8 @@ _TRIALS = 10
 _STABILITY_PERCENT = 999
 # A window of a low rate would be empty, or hold a request or two.
 _REQUESTS_A_WINDOW = 10
+# No request spends an hour in a server. perf_analyzer's differences have no sign; a negative one comes out as more.
+_MOST_SERVER_MS = 3_600_000
 
 LoadKind: TypeAlias = Literal["concurrency", "rate"]
 
@@ -56,8 +58,8 @@ class Measurement:
         load: what was asked.
         throughput: answered rows a second; of a model that does not batch, requests.
         p50, p90, p95, p99: latency at the client.
-        queue: waiting in the server, averaged; of an ensemble itself, not of its stages.
-        compute: in the models, averaged; of an ensemble the sum over its stages.
+        queue: waiting in the server, averaged; of an ensemble itself, not of its stages. None where it is not known.
+        compute: in the models, averaged; of an ensemble the sum over its stages. None where it is not known.
     """
 
     load: Load
@@ -66,8 +68,8 @@ class Measurement:
     p90: float
     p95: float
     p99: float
-    queue: float
-    compute: float
+    queue: float | None
+    compute: float | None
 
 
 class PerfAnalyzer:
@@ -98,6 +100,10 @@ class PerfAnalyzer:
     ) -> Measurement:
         """Put one load on a model.
 
+        One thread sends all requests. Of several each starts at an input of its own and goes on by as many as there are
+        threads (perf_analyzer's `InferContext::UpdateJsonData`): of four threads and 20 inputs each would send its own
+        five, and the one with the quickest would send the most.
+
         Args:
             model: its name.
             inputs: what `write_inputs` wrote.
@@ -119,7 +125,7 @@ class PerfAnalyzer:
             "--stability-percentage",
             str(_STABILITY_PERCENT),
         ]
-        command += ["--max-trials", str(_TRIALS), "--async", "--percentile", "95"]
+        command += ["--max-trials", str(_TRIALS), "--async", "--max-threads", "1", "--percentile", "95"]
         for name, value in (parameters or {}).items():
             command += ["--request-parameter", f"{name}:{value}:string"]
         libraries = os.pathsep.join(filter(None, [str(self._binary.parent), os.environ.get("LD_LIBRARY_PATH")]))
@@ -142,6 +148,9 @@ def _window_seconds(load: Load, seconds: float) -> float:
 def read_report(path: Path, load: Load) -> Measurement:
     """The figures in one of perf_analyzer's CSV reports, which are in microseconds.
 
+    The times in the server are differences of its counters. Behind a balancer those of two servers may be subtracted:
+    times of nothing, or beyond all measure, are left out.
+
     Raises:
         ServerError: it has no figures, as when no request was answered.
     """
@@ -154,6 +163,9 @@ def read_report(path: Path, load: Load) -> Measurement:
     def milliseconds(*columns: str) -> float:
         return sum(float(row.get(column) or 0) for column in columns) / 1000
 
+    queue = milliseconds("Server Queue")
+    compute = milliseconds("Server Compute Input", "Server Compute Infer", "Server Compute Output")
+    known = 0 < compute and queue + compute < _MOST_SERVER_MS
     return Measurement(
         load,
         throughput=float(row["Inferences/Second"]),
@@ -161,13 +173,13 @@ def read_report(path: Path, load: Load) -> Measurement:
         p90=milliseconds("p90 latency"),
         p95=milliseconds("p95 latency"),
         p99=milliseconds("p99 latency"),
-        queue=milliseconds("Server Queue"),
-        compute=milliseconds("Server Compute Input", "Server Compute Infer", "Server Compute Output"),
+        queue=queue if known else None,
+        compute=compute if known else None,
     )
 
 
 def write_inputs(requests: Iterable[Mapping[str, NDArray[Any] | bytes]], path: Path) -> None:
-    """Write the file of inputs that perf_analyzer sends in turn.
+    """Write the file of inputs, which perf_analyzer sends in turn and from the first again, in every load alike.
 
     Args:
         requests: for each, its tensors by name: arrays without the batch dimension of batching models, or the only

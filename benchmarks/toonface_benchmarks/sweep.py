@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from toonface_benchmarks.budget_search import most_within
-from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, Measurement, PerfAnalyzer, write_inputs
+from toonface_benchmarks.staged_client import StagedClient
 from toonface_benchmarks.triton_statistics import StageTime, read_statistics, stage_times
 from toonface_contract.names import CROP_ALIGN, FACE_EMBEDDING, FACE_RECOGNITION, GALLERY_SEARCH, PREPROCESS
 
@@ -42,7 +42,8 @@ class Sweep:
         model: its name.
         rows: of each request.
         measurements: one for each load.
-        stages: of the ensemble, what a request spent in each of its stages, for each load; empty for the others.
+        stages: of the ensemble, what a request spent in each of its stages, for each load, or nothing where that is
+            not known; empty for the others.
     """
 
     model: str
@@ -68,10 +69,10 @@ def sweep(
     *,
     seconds: float,
     gallery: str,
-    stages: InProcess | None,
+    stages: bool,
     progress: Callable[[str], None],
 ) -> Iterator[Sweep]:
-    """Put each load on the ensemble and, where `stages` is given, on each stage by itself.
+    """Put each load on the ensemble and, if `stages` are wanted, on each stage by itself.
 
     Args:
         analyzer: pointed at a server.
@@ -80,12 +81,13 @@ def sweep(
         folder: where perf_analyzer's inputs and reports are kept.
         seconds: of each measurement.
         gallery: that is searched; it must exist on the server.
-        stages: over the server's repository, for what the stages get of each picture.
+        stages: whether they are measured by themselves, with what the server's own stages make of the pictures.
         progress: told what is going on.
     """
     inputs: dict[str, list[_Tensors]] = {FACE_RECOGNITION: [{"image": picture} for picture in pictures]}
-    if stages is not None:
-        inputs |= _stage_inputs(stages, pictures)
+    if stages:
+        with closing(StagedClient(analyzer.address, gallery)) as client:
+            inputs |= _stage_inputs(client, pictures)
     for model, requests in inputs.items():
         file = folder / f"{model}.inputs.json"
         write_inputs(requests, file)
@@ -127,32 +129,35 @@ def _measure(
 
 
 def of_stages(found: Measurement, stages: Sequence[StageTime]) -> Measurement:
-    """The ensemble's figures, with what a request waited for its stages and spent in them.
+    """The ensemble's figures, with what a request waited for its stages and spent in them; unknown without stages.
 
     perf_analyzer's own tell of the wait for the ensemble alone, which has no queue.
     """
+    if not stages:
+        return replace(found, queue=None, compute=None)
     return replace(found, queue=sum(each.queue for each in stages), compute=sum(each.compute for each in stages))
 
 
-def _stage_inputs(stages: InProcess, pictures: Sequence[bytes]) -> dict[str, list[_Tensors]]:
+def _stage_inputs(client: StagedClient, pictures: Sequence[bytes]) -> dict[str, list[_Tensors]]:
     """For each stage the requests that the pictures make, in the ensemble's order."""
     inputs: dict[str, list[_Tensors]] = {}
     pixels = 0
     for picture in pictures:
-        for stage, tensors in stages.stage_inputs(picture).items():
+        for stage, tensors in client.stage_inputs(picture).items():
             if stage == CROP_ALIGN:
-                pixels += int(np.asarray(tensors["pixels"]).size) // 3
+                pixels += tensors["pixels"].size // 3
                 if pixels > _MOST_PIXELS and stage in inputs:
                     continue
             inputs.setdefault(stage, []).extend(_requests(stage, tensors))
     return inputs
 
 
-def _requests(stage: str, tensors: _Tensors) -> Iterator[_Tensors]:
+def _requests(stage: str, tensors: Mapping[str, NDArray[Any]]) -> Iterator[_Tensors]:
     """perf_analyzer adds the batch dimension itself, and puts several rows into a request."""
-    if stage in (PREPROCESS, CROP_ALIGN):
+    if stage == PREPROCESS:
+        yield {name: array.item() for name, array in tensors.items()}
+    elif stage == CROP_ALIGN:
         yield tensors
-        return
-    arrays = {name: np.asarray(array) for name, array in tensors.items()}
-    for row in range(len(next(iter(arrays.values())))):
-        yield {name: array[row] for name, array in arrays.items()}
+    else:
+        for row in range(len(next(iter(tensors.values())))):
+            yield {name: array[row] for name, array in tensors.items()}

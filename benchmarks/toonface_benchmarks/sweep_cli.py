@@ -7,6 +7,7 @@ import json
 import platform
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,15 +16,12 @@ from rich.console import Console
 
 from toonface_benchmarks.cli_options import read_pictures, repository_option
 from toonface_benchmarks.ensemble import GALLERY
-from toonface_benchmarks.in_process import InProcess
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
-from toonface_benchmarks.picture_mix import FACES, SIZES, picture_mix
+from toonface_benchmarks.picture_mix import MixedPicture, picture_mix
 from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.sweep import Budget, sweep
 from toonface_benchmarks.sweep_report import write_report
-from toonface_contract.options import RecognitionOptions
 from toonface_server.cpus import usable_cpus
-from toonface_server.repository import open_repository
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIX_SEED = 0
@@ -48,7 +46,7 @@ _progress = Console(stderr=True, style="dim")
     "--stages/--no-stages",
     default=True,
     show_default=True,
-    help="Measure each stage by itself, too, with inputs that --repository makes.",
+    help="Measure each stage by itself, too, with what the server's stages make of the pictures.",
 )
 @click.option(
     "--latency-budget",
@@ -59,9 +57,9 @@ _progress = Console(stderr=True, style="dim")
 @click.option(
     "--search",
     type=click.Choice(["concurrency", "rate"]),
-    default="concurrency",
+    default="rate",
     show_default=True,
-    help="What --latency-budget varies where no load is given.",
+    help="What --latency-budget varies where no load is given: requests a second at random times, or callers who wait.",
 )
 @click.option(
     "--perf-analyzer",
@@ -100,7 +98,7 @@ def bench_sweep(
     \b
     Examples:
       toonface bench sweep --concurrency 1 --concurrency 4 --concurrency 16
-      toonface bench sweep --address triton.example:8001 --gallery staff --rate 50 --rate 100 --no-stages
+      toonface bench sweep --address triton.example:8001 --gallery staff --rate 50 --rate 100
       toonface bench sweep --latency-budget 200
     """
     if concurrency and rate:
@@ -119,7 +117,6 @@ def bench_sweep(
             demo_gallery = _ROOT / "demo" / "gallery" / "gallery.txt"
             address = stack.enter_context(serving_gallery(repository, GALLERY, demo_gallery)).address
             gallery = GALLERY
-        in_process = InProcess(open_repository(repository), None, RecognitionOptions()) if stages else None
         sweeps = list(
             sweep(
                 PerfAnalyzer(perf_analyzer, address),
@@ -128,7 +125,7 @@ def bench_sweep(
                 output,
                 seconds=seconds,
                 gallery=gallery or "default",
-                stages=in_process,
+                stages=stages,
                 progress=_progress.print,
             )
         )
@@ -153,6 +150,17 @@ def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
         return encoded, f"{len(encoded)} of {folder}"
     _progress.print("drawing the pictures")
     mix = list(picture_mix(count, _MIX_SEED))
-    sizes = ", ".join(f"{width}x{height} {share * 5} %" for (width, height), share in SIZES)
-    faces = ", ".join(f"{number} {share * 5} %" for number, share in FACES)
-    return [each.encoded for each in mix], f"{count} drawn ones; sizes: {sizes}; faces: {faces}"
+    return [each.encoded for each in mix], shares(mix)
+
+
+def shares(mix: Sequence[MixedPicture]) -> str:
+    """How many pictures of a mix have which size, and how many faces are in them."""
+    sizes = sorted(Counter((each.width, each.height) for each in mix).items())
+    faces = sorted(Counter(each.faces for each in mix).items())
+    of_sizes = ", ".join(f"{width}x{height} {_percent(number, mix)}" for (width, height), number in sizes)
+    of_faces = ", ".join(f"{many} {_percent(number, mix)}" for many, number in faces)
+    return f"{len(mix)} drawn ones; sizes: {of_sizes}; faces: {of_faces}"
+
+
+def _percent(number: int, mix: Sequence[MixedPicture]) -> str:
+    return f"{100 * number / len(mix):.0f} %"

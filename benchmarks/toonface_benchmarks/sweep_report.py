@@ -63,9 +63,13 @@ def _table(each: Sweep) -> list[str]:
     lines += [f"| load | {unit} | p50, ms | p90, ms | p95, ms | p99, ms | waiting, ms | in the models, ms |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for measurement in each.measurements:
-        figures = " | ".join(f"{getattr(measurement, name):.1f}" for name in _COLUMNS)
+        figures = " | ".join(_cell(getattr(measurement, name)) for name in _COLUMNS)
         lines.append(f"| {measurement.load.kind} {measurement.load.value:g} | {figures} |")
     return [*lines, ""]
+
+
+def _cell(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.1f}"
 
 
 def _capacity(each: Sweep, budget_ms: float) -> list[str]:
@@ -74,7 +78,16 @@ def _capacity(each: Sweep, budget_ms: float) -> list[str]:
     if best is None:
         lowest = min(measurement.p95 for measurement in each.measurements)
         return [*lines, f"None of the loads kept within it: the lowest 95th percentile was {lowest:.0f} ms.", ""]
-    lines += [f"One server: {best.throughput:.1f} pictures a second, at {best.load.kind} {best.load.value:g}.", ""]
+    one = f"One server: {best.throughput:.1f} pictures a second"
+    if best.load.kind == "rate":
+        lines += [f"{one}, which come at random times, {best.load.value:g} a second on average.", ""]
+    else:
+        lines += [
+            f"{one} at concurrency {best.load.value:g}: of callers who wait for their answers before they ask again",
+            "(a closed loop). Requests that come independently of each other meet by chance and queue: they need more",
+            "servers than the table says, and `--search rate` measures how many.",
+            "",
+        ]
     lines += ["| pictures a second | servers |", "| --- | --- |"]
     lines += [f"| {load} | {servers_needed(load, best.throughput)} |" for load in CAPACITIES]
     return [*lines, ""]
@@ -95,23 +108,26 @@ def _plot_latency(sweeps: Sequence[Sweep], path: Path) -> None:
     figure, axes = _figure()
     for each in sweeps:
         throughputs = [measurement.throughput for measurement in each.measurements]
-        axes.plot(throughputs, [measurement.p50 for measurement in each.measurements], marker="o", label=each.model)
+        label = f"{each.model}, rows/s" if each.rows > 1 else each.model
+        axes.plot(throughputs, [measurement.p50 for measurement in each.measurements], marker="o", label=label)
         if each.model == FACE_RECOGNITION:
             p95 = [measurement.p95 for measurement in each.measurements]
             axes.plot(throughputs, p95, marker="o", linestyle="--", color=axes.lines[-1].get_color(), label="its p95")
-    axes.set(xlabel="requests a second", ylabel="latency, ms", yscale="log", xscale="log")
+    axes.set(xlabel="requests a second, or rows where the legend says so", ylabel="latency, ms")
+    axes.set(xscale="log", yscale="log")
     axes.legend()
     figure.savefig(path)
 
 
 def _plot_stages(each: Sweep, path: Path) -> None:
     figure, axes = _figure()
-    loads = [f"{measurement.load.value:g}" for measurement in each.measurements]
+    known = [pair for pair in zip(each.measurements, each.stages, strict=True) if pair[1]]
+    loads = [f"{measurement.load.value:g}" for measurement, _ in known]
     bottom = [0.0] * len(loads)
-    for number, first in enumerate(each.stages[0]):
+    for number, first in enumerate(known[0][1]):
         colour = f"C{number}"
         for part, alpha in (("compute", 1.0), ("queue", 0.4)):
-            heights = [getattr(times[number], part) for times in each.stages]
+            heights = [getattr(times[number], part) for _, times in known]
             label = first.stage if part == "compute" else None
             axes.bar(loads, heights, bottom=bottom, color=colour, alpha=alpha, label=label)
             bottom = [low + height for low, height in zip(bottom, heights, strict=True)]

@@ -54,11 +54,15 @@ def read_statistics(address: str) -> dict[str, ModelStatistics]:
 
 
 def stage_times(before: Mapping[str, ModelStatistics], after: Mapping[str, ModelStatistics]) -> list[StageTime]:
-    """What a request to the ensemble spent in each stage between two readings; empty when there was none."""
+    """What a request to the ensemble spent in each stage between two readings.
+
+    Empty when there was no request, and when a counter went back or stood still: the readings are of two servers then,
+    as behind a balancer.
+    """
     requests = after[FACE_RECOGNITION].requests - before[FACE_RECOGNITION].requests
-    if not requests:
+    if requests <= 0:
         return []
-    return [
+    found = [
         StageTime(
             stage,
             (after[stage].queue - before[stage].queue) / requests / 1e6,
@@ -66,3 +70,4 @@ def stage_times(before: Mapping[str, ModelStatistics], after: Mapping[str, Model
         )
         for stage in STAGES
     ]
+    return found if all(each.queue >= 0 and each.compute > 0 for each in found) else []

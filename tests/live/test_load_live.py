@@ -10,10 +10,12 @@ import psutil
 import pytest
 from live_server import CHECKOUT, TOONFACE, Server
 
+from toonface_benchmarks.staged_client import StagedClient
 from toonface_benchmarks.triton_statistics import STAGES
 from toonface_contract.names import FACE_RECOGNITION
 
 PERF_ANALYZER = CHECKOUT / "build" / "perf_analyzer" / "perf_analyzer"
+needs_perf_analyzer = pytest.mark.skipif(not PERF_ANALYZER.exists(), reason="`make perf-analyzer` was not run")
 
 
 def test_an_overload_answers_or_refuses_every_request(server: Server, characters: str, tmp_path: Path) -> None:
@@ -81,8 +83,31 @@ def test_a_start_is_timed_and_every_stage_repaired(repository: Path) -> None:
     assert 0 < report["idle_mb"] <= report["peak_mb"]
 
 
+def test_a_server_tells_what_each_of_its_stages_gets(server: Server, characters: str) -> None:
+    client = StagedClient(server.grpc, characters)
+    picture = sorted((CHECKOUT / "demo" / "pictures").iterdir())[0].read_bytes()
+    given, answer = client.stage_inputs(picture), client.recognize(picture)
+    client.close()
+    assert tuple(given) == STAGES
+    assert given["preprocess"]["image"].item() == picture
+    height, width = answer["image_size"]
+    assert given["crop_align"]["pixels"].shape == (height, width, 3)
+    assert len(given["face_embedding"]["faces"]) == len(given["gallery_search"]["embedding"]) == len(answer["label"])
+
+
+@needs_perf_analyzer
 @pytest.mark.slow
-@pytest.mark.skipif(not PERF_ANALYZER.exists(), reason="`make perf-analyzer` was not run")
+def test_a_running_server_is_swept_without_its_repository(server: Server, characters: str, tmp_path: Path) -> None:
+    command = [TOONFACE, "bench", "sweep", "--address", server.grpc, "--gallery", characters, "--json"]
+    command += ["--repository", tmp_path / "none", "--count", "1", "--seconds", "0.6", "--concurrency", "1"]
+    done = subprocess.run([*command, "--output", tmp_path], capture_output=True, text=True, check=True, timeout=300)
+    sweeps = json.loads(done.stdout)
+    assert [each["model"] for each in sweeps] == [FACE_RECOGNITION, *STAGES]
+    assert all(each["measurements"][0]["throughput"] > 0 for each in sweeps)
+
+
+@needs_perf_analyzer
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [[], ["--latency-budget", "100000"]])
 def test_a_sweep_measures_the_ensemble_and_each_stage(repository: Path, tmp_path: Path, budget: list[str]) -> None:
     command = [TOONFACE, "bench", "sweep", "--repository", repository, "--count", "2", "--seconds", "0.6", "--json"]
