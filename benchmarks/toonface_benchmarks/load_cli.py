@@ -80,7 +80,8 @@ def bench_soak(
 
     The server is started for the purpose, so that the memory of its processes can be watched. Pictures come at random
     times, as from many callers; what is not answered is not tried again, and is a failure, refusals included. The exit
-    status is 1 if anything failed, a process was restarted, or the memory of one grew.
+    status is 1 if anything failed, a process was restarted, or the memory of one grew. If the server ends, so does the
+    load, and the report is of what was until then.
 
     \b
     Examples:

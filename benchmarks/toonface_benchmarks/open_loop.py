@@ -37,7 +37,13 @@ class Outcome:
 
 
 async def open_loop(
-    ask: Callable[[bytes], Awaitable[object]], pictures: Sequence[bytes], *, rate: float, seconds: float, seed: int = 0
+    ask: Callable[[bytes], Awaitable[object]],
+    pictures: Sequence[bytes],
+    *,
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    over: asyncio.Event | None = None,
 ) -> list[Outcome]:
     """Send the pictures in turn, `rate` a second on average, and wait for the last outcome.
 
@@ -50,6 +56,7 @@ async def open_loop(
         rate: requests a second, above 0.
         seconds: until the last request is due.
         seed: of the times.
+        over: once it is set, nothing more is sent.
 
     Returns:
         The outcomes in the order in which the requests ended.
@@ -70,6 +77,8 @@ async def open_loop(
     async with asyncio.TaskGroup() as tasks:
         for number, due in enumerate(dues[dues < seconds].tolist()):
             await asyncio.sleep(due - (time.perf_counter() - begin))
+            if over is not None and over.is_set():
+                break
             tasks.create_task(send(pictures[number % len(pictures)], due))
     return outcomes
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +19,11 @@ from toonface_contract.errors import ServerError
 from toonface_server.stages import stage_processes
 
 TOONFACE = Path(sys.executable).with_name("toonface")
+
+# Engines load slowly; and a server drains for 30 s before it ends.
+_START_SECONDS = 300.0
+_STOP_SECONDS = 60.0
+_LOG_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ class Served:
         Raises:
             ServerError: tritonserver has ended.
         """
-        parent = psutil.Process(self.process.pid)
-        for triton in parent.children():
-            if triton.name().startswith("triton"):
-                break
-        else:
+        try:
+            parent = psutil.Process(self.process.pid)
+            triton = next((child for child in parent.children() if child.name().startswith("triton")), None)
+        except psutil.NoSuchProcess:
+            triton = None
+        if triton is None:
             raise ServerError("tritonserver has ended")
         found = {"toonface serve": parent, "tritonserver": triton}
         stages = sorted(stage_processes(triton.pid), key=lambda each: (each.model, each.process.pid))
@@ -68,7 +73,8 @@ def serving(repository: Path, folder: Path) -> Iterator[Served]:
     """Serve `repository` with everything it writes in `folder`, and stop it at the end.
 
     Raises:
-        ServerError: it ended before it was ready.
+        ServerError: it ended before it was ready, or was not ready in time; the message names its log, and ends with
+            the last lines of that.
     """
     ready, log = folder / "ready.json", folder / "server.log"
     gallery_url = f"sqlite:///{folder.absolute()}/gallery.sqlite3"
@@ -91,24 +97,50 @@ def serving(repository: Path, folder: Path) -> Iterator[Served]:
     try:
         while not ready.exists():
             if process.poll() is not None:
-                raise ServerError(f"toonface serve ended with status {process.returncode}:\n{log.read_text()}")
+                raise ServerError(f"toonface serve ended with status {process.returncode}; {_end_of(log)}")
+            if time.perf_counter() - start > _START_SECONDS:
+                raise ServerError(f"toonface serve was not ready within {_START_SECONDS:g} s; {_end_of(log)}")
             time.sleep(0.02)
         seconds = time.perf_counter() - start
         ports = json.loads(ready.read_text())
         yield Served(process, f"{ports['host']}:{ports['grpc_port']}", gallery_url, seconds)
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        _end(process)
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([f"its log {log} ends with:", *(lines[-_LOG_LINES:] or ["(nothing)"])])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and after a while SIGKILL to the server and all below it; tritonserver leads a process group of its own."""
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for each in below:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
 
 
 def enrol(address: str, gallery: str, gallery_list: Path) -> None:
     """Build `gallery` from all of a PaddleX gallery list, replacing the one that is there.
 
     To an embedder with random parameters all faces are alike, so no picture's quality is judged.
+
+    Raises:
+        ServerError: a picture of it could not be enrolled, or none; the message ends with what was said of that.
     """
     command: list[str | Path] = [TOONFACE, "gallery", "build", gallery, gallery_list, "--replace", "--no-gate"]
     command += ["--address", address]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-_LOG_LINES:])
+        raise ServerError(f"gallery {gallery} could not be enrolled from {gallery_list}:\n{said}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from toonface_benchmarks.open_loop import Outcome, failures, finite, open_loop, 
 from toonface_benchmarks.process_memory import Growth, MemoryLog
 from toonface_benchmarks.serving import Served
 from toonface_client import AsyncToonfaceClient, RetryPolicy
+from toonface_contract.errors import ServerError
 
 _WINDOWS = 60
 _SAMPLES = 360
@@ -45,7 +47,8 @@ class SoakReport:
     """What `toonface bench soak` found.
 
     Attributes:
-        seconds: of the load.
+        seconds: of the load; less than was asked for if the server ended.
+        ended: why it did; None if it did not.
         capacity_per_second: answers a second, measured before the load; None if the rate was given.
         rate: requests a second that were asked for.
         requests, answered: over the whole load.
@@ -59,6 +62,7 @@ class SoakReport:
     """
 
     seconds: float
+    ended: str | None
     capacity_per_second: float | None
     rate: float
     requests: int
@@ -75,7 +79,8 @@ class SoakReport:
 
     def faults(self) -> list[str]:
         """What is wrong, a sentence each."""
-        found = [f"{number} requests failed: {code}" for code, number in self.failed.items()]
+        found = [f"after {self.seconds:.0f} s the server ended: {self.ended}"] if self.ended is not None else []
+        found += [f"{number} requests failed: {code}" for code, number in self.failed.items()]
         found += [f"{number} gallery changes failed: {code}" for code, number in self.write_failed.items()]
         if self.memory.restarts:
             found.append(f"processes of the server were restarted {self.memory.restarts} times")
@@ -104,7 +109,7 @@ async def measure(
     timeout: float,
     progress: Callable[[str], None],
 ) -> SoakReport:
-    """Load a server for `seconds`, at a share of the capacity that it shows before.
+    """Load a server for `seconds`, at a share of the capacity that it shows before; the load ends with the server.
 
     Args:
         server: running on this machine.
@@ -129,19 +134,28 @@ async def measure(
             rate = share * capable
         progress(f"{rate:.1f} requests a second for {seconds:g} seconds")
         churn = GalleryChurn(client, gallery)
-        memory = MemoryLog()
+        memory, over = MemoryLog(), asyncio.Event()
+        ended: str | None = None
+
+        async def watch() -> None:
+            nonlocal ended, seconds
+            begin = time.perf_counter()
+            try:
+                await memory.follow(server.processes, seconds / _SAMPLES)
+            except ServerError as error:
+                ended, seconds = error.message, time.perf_counter() - begin
+                over.set()
+
         async with asyncio.TaskGroup() as tasks:
-            beside = [
-                tasks.create_task(churn.write(writes)),
-                tasks.create_task(memory.follow(server.processes, seconds / _SAMPLES)),
-            ]
-            outcomes = await open_loop(ask, pictures, rate=rate, seconds=seconds)
+            beside = [tasks.create_task(churn.write(writes)), tasks.create_task(watch())]
+            outcomes = await open_loop(ask, pictures, rate=rate, seconds=seconds, over=over)
             for task in beside:
                 task.cancel()
     answered = [each for each in outcomes if each.code is None]
     p50, p95, p99 = percentiles_ms(answered, 50, 95, 99)
     return SoakReport(
         seconds=seconds,
+        ended=ended,
         capacity_per_second=capable,
         rate=rate,
         requests=len(outcomes),

@@ -44,6 +44,18 @@ def test_requests_leave_when_they_are_due_though_nothing_is_answered() -> None:
     assert failures(outcomes) == {REFUSED: len(asked) // 3}
 
 
+def test_a_load_that_is_over_sends_nothing_more() -> None:
+    async def load() -> list[Outcome]:
+        over = asyncio.Event()
+
+        async def ask(picture: bytes) -> None:
+            over.set()
+
+        return await open_loop(ask, PICTURES, rate=100, seconds=60, over=over)
+
+    assert 1 <= len(asyncio.run(load())) <= 3
+
+
 def test_what_is_no_answer_of_the_server_ends_a_load() -> None:
     async def ask(picture: bytes) -> None:
         raise ZeroDivisionError(picture)
@@ -176,10 +188,11 @@ def test_another_process_of_the_same_name_is_a_restart(sleepers: list[psutil.Pro
     assert all(1 < each < 200 for each in log.megabytes["stage"])
 
 
-def _soak(log: MemoryLog, **failed: int) -> SoakReport:
+def _soak(log: MemoryLog, ended: str | None = None, **failed: int) -> SoakReport:
     outcomes = [Outcome(due, 0.1, None) for due in range(100)]
     return SoakReport(
         seconds=100,
+        ended=ended,
         capacity_per_second=2.0,
         rate=1.0,
         requests=100,
@@ -218,3 +231,8 @@ def test_a_soak_without_faults_says_so(tmp_path: Path) -> None:
     for second in range(100):
         log.add(second, {"steady": 50.0})
     assert "Nothing failed, and no memory grew" in write_report(_soak(log), tmp_path, about={}).read_text()
+
+
+def test_a_server_that_ended_is_the_first_fault_of_a_soak() -> None:
+    report = _soak(MemoryLog(seconds=[0.0, 1.0], megabytes={"steady": [50.0, 50.0]}), ended="it is gone", unavailable=3)
+    assert report.faults() == ["after 100 s the server ended: it is gone", "3 requests failed: unavailable"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -60,6 +61,24 @@ def test_a_soak_searches_and_writes_and_watches_every_process(repository: Path, 
     assert names > {"tritonserver", "preprocess", "face_detection", "crop_align", "face_embedding", "gallery_search"}
     assert all(min(values) > 1 for values in report["memory"]["megabytes"].values())
     assert {path.name for path in tmp_path.iterdir()} == {"report.md", "soak.json", "soak.png"}
+
+
+def test_a_soak_whose_server_ends_has_its_report_all_the_same(repository: Path, tmp_path: Path) -> None:
+    command = [TOONFACE, "bench", "soak", "--repository", repository, "--minutes", "10", "--rate", "5", "--json"]
+    command += ["--timeout", "5", "--output", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as soak:
+        assert soak.stdout is not None and soak.stderr is not None
+        assert any("requests a second for" in line for line in soak.stderr)
+        time.sleep(4)  # two samples of the memory, and some answers
+        below = psutil.Process(soak.pid).children(recursive=True)
+        (triton,) = (each for each in below if each.name() == "tritonserver")
+        triton.kill()
+        report = json.loads(soak.stdout.read())
+    assert soak.returncode == 1
+    assert report["faults"][0].endswith("the server ended: tritonserver has ended")
+    assert 0 < report["answered"] < report["requests"] < 100
+    assert report["seconds"] < 60
+    assert "the server ended" in (tmp_path / "report.md").read_text()
 
 
 def test_the_ensemble_is_held_against_its_functions_in_one_process(repository: Path) -> None:

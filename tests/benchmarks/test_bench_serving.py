@@ -1,0 +1,49 @@
+"""A server of a benchmark's own: how it ends, and what is said when it does not begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from toonface_benchmarks import serving as module
+from toonface_benchmarks.serving import enrol, serving
+from toonface_contract.errors import ServerError
+
+
+def _command(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script be the command `toonface`."""
+    path = folder / "toonface"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(module, "TOONFACE", path)
+
+
+def test_a_server_that_is_never_ready_is_given_up_and_killed_with_all_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _command(tmp_path, monkeypatch, "trap '' TERM; echo loading; setsid sleep 600 & echo $! > pid; wait; sleep 600")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "_START_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_STOP_SECONDS", 0.5)
+    with pytest.raises(
+        ServerError, match=rf"not ready within 0.5 s; its log {tmp_path}/server.log ends with:\nloading"
+    ):
+        with serving(tmp_path, tmp_path):
+            pass
+    below = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(below) or psutil.Process(below).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_server_that_ends_at_once_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _command(tmp_path, monkeypatch, "echo no such repository; exit 3")
+    with pytest.raises(ServerError, match=r"ended with status 3; its log .*\nno such repository"):
+        with serving(tmp_path, tmp_path):
+            pass
+
+
+def test_a_gallery_that_cannot_be_enrolled_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _command(tmp_path, monkeypatch, "echo a.jpg has no face >&2; exit 1")
+    with pytest.raises(ServerError, match=r"gallery staff could not be enrolled from list.txt:\na.jpg has no face"):
+        enrol("localhost:1", "staff", Path("list.txt"))
