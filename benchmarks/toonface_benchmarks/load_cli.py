@@ -152,7 +152,7 @@ def bench_overload(
 
     The peak is measured before and after with callers who wait for their answers. The load does not wait, and nothing
     is tried again. The exit status is 1 if too little of the peak remains, if a request is neither answered nor refused
-    as overloaded, or if one refusal in twenty takes longer than an answer at the peak.
+    as overloaded, or if one refusal in twenty takes longer than a tenth of an answer at the peak.
 
     \b
     Examples:

@@ -13,6 +13,8 @@ from toonface_client import AsyncToonfaceClient, RetryPolicy
 # The queues fill before the load counts: of its first part, so much at most.
 _SETTLING_SHARE = 0.25
 _SETTLING_SECONDS = 5.0
+# A refusal is quick if it takes no more than this share of an answer's median time at the peak.
+_QUICK_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ class OverloadReport:
             found.append(f"goodput is {self.share:.0%} of the peak, less than {aim:.0%}")
         if self.failed:
             found.append("neither answered nor refused: " + ", ".join(f"{n} {code}" for code, n in self.failed.items()))
-        if self.refused and self.refused_p95 > self.peak_p50:
+        if self.refused and self.refused_p95 > _QUICK_SHARE * self.peak_p50:
             found.append(
-                f"one refusal in twenty took {self.refused_p95:.0f} ms or more, longer than an answer at the peak "
-                f"({self.peak_p50:.0f} ms, median)"
+                f"one refusal in twenty took {self.refused_p95:.0f} ms or more, longer than {_QUICK_SHARE:.0%} of an "
+                f"answer at the peak ({self.peak_p50:.0f} ms, median)"
             )
         return found
 

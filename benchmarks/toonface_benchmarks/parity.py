@@ -105,7 +105,7 @@ class Differences:
                 self.labels += 1
                 self.where.append(f"{picture}: {own.label} for {_told(other)}")
             apart = [abs(one - two) for one, two in zip(own.scores, other.scores, strict=False)]
-            self.similarity = max(self.similarity, *apart)
+            self.similarity = max([self.similarity, *apart])
             if not same_order(own, other):
                 self.ranks += 1
                 self.where.append(f"{picture}: ranks {own.ranks} for {other.ranks}")

@@ -121,8 +121,13 @@ def test_an_overload_has_its_faults_named() -> None:
     assert _overload(failed={"deadline_exceeded": 3}).faults(0.8) == [
         "neither answered nor refused: 3 deadline_exceeded"
     ]
-    (slow,) = _overload(refused_p95=400.0).faults(0.8)
-    assert "longer than an answer" in slow
+    assert _overload(goodput_per_second=40.0).faults(0.8) == []
+    slow = "one refusal in twenty took 11 ms or more, longer than 10% of an answer at the peak (100 ms, median)"
+    assert _overload(refused_p95=11.0).faults(0.8) == [slow]
+    assert _overload(goodput_per_second=39.0, refused_p95=11.0).faults(0.8) == [
+        "goodput is 78% of the peak, less than 80%",
+        slow,
+    ]
     assert _overload(refused=0, refused_p95=math.nan).faults(0.8) == []
 
 

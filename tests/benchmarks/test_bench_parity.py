@@ -60,6 +60,13 @@ def test_lost_added_and_renamed_faces_are_changed_decisions() -> None:
     assert len(found.where) == 3
 
 
+def test_a_side_that_ranks_nobody_ranks_otherwise() -> None:
+    found = _differences([replace(ANNA, ranks=(), scores=())], [ANNA])
+    assert (found.ranks, found.similarity, found.equal) == (1, 0.0, False)
+    nobody = replace(ANNA, label="Unknown", ranks=(), scores=())
+    assert _differences([nobody], [nobody]).equal
+
+
 def test_ties_may_stand_in_either_order() -> None:
     tied = replace(ANNA, scores=(0.8, 0.5004, 0.5))
     assert same_order(replace(tied, ranks=("Anna", "Carl", "Bert")), tied)
