@@ -21,6 +21,7 @@ from toonface_ensemble.placement import DetectorInput
 from toonface_export.bounds import BOUNDS
 from toonface_export.pipeline import Pipeline, read_pipeline
 from toonface_export.repository import export_repository
+from toonface_training.evaluation.subjects.graphs import computed_in
 
 # PaddleX's default pair, for which no trained parameters are here.
 DEFAULT_PAIR = ("PP-YOLOE_plus-S_face", "ResNet50_face")
@@ -48,6 +49,14 @@ class Ground:
     manifest: dict[str, Any]
     equal: bool
     trained: bool
+
+    def computed(self) -> str:
+        """By whom and in what the networks are computed on this machine, whatever was asked for."""
+        parts = [self.manifest[part] for part in ("detector", "recogniser")]
+        return ", ".join(
+            f"{part['model_name']} by {part['backend']} in {computed_in(part['backend'], part['precision'])}"
+            for part in parts
+        )
 
     def pictures(self, encoded: Sequence[bytes]) -> list[bytes]:
         """The pictures for both sides: as they are, or, where looks shall be equal, laid on the detector's canvas.

@@ -31,30 +31,40 @@ class CompareReport:
     enrolled: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: medians over the rounds, and how many times as fast as each of them toonface is.
+        """For JSON: medians over the rounds, how many times as fast as each of them toonface is, and each round itself.
 
-        Percentiles are of all requests of all rounds.
+        Percentiles are of all requests of all rounds; those of a round are in `rounds`.
         """
         loads = [
             {
                 "concurrency": concurrency,
                 "contender": name,
                 "requests": sum(len(run.latencies) for run in results),
-                "per_second": statistics.median(run.throughput for run in results),
+                **_median_and_range([run.throughput for run in results]),
                 "p50_ms": 1000 * pooled(results).percentile(50),
                 "p95_ms": 1000 * pooled(results).percentile(95),
                 **times([run.throughput for run in runs[TOONFACE]], [run.throughput for run in results]),
+                "rounds": [_round(run) for run in results],
             }
             for concurrency, runs in self.runs.items()
             for name, results in runs.items()
         ]
         speeds = {name: [self.enrolled / taken for taken in seconds] for name, seconds in self.enrolments.items()}
         enrolments = [
-            {"contender": name, "per_second": statistics.median(speed), **times(speeds[TOONFACE], speed)}
+            {"contender": name, **_median_and_range(speed), **times(speeds[TOONFACE], speed), "rounds": speed}
             for name, speed in speeds.items()
         ]
         faces = {name: list(found) for name, found in self.faces.items()}
         return {"loads": loads, "enrolments": enrolments, "faces": faces}
+
+
+def _median_and_range(speeds: Sequence[float]) -> dict[str, Any]:
+    return {"per_second": statistics.median(speeds), "per_second_range": [min(speeds), max(speeds)]}
+
+
+def _round(run: LoadResult) -> dict[str, float]:
+    percentiles = {f"p{percent}_ms": 1000 * run.percentile(percent) for percent in (50, 95, 99)}
+    return {"requests": len(run.latencies), "per_second": run.throughput, **percentiles}
 
 
 def measure(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option, read_pictures
+from toonface_benchmarks.machine import this_machine
 from toonface_contract.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -123,10 +123,10 @@ def bench_compare(
     modules = ground.pipeline.modules
     about = {
         "command": shlex.join(["toonface", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {usable_cpus()} CPUs, {platform.platform()}",
+        "machine": this_machine(),
         "models": f"{modules.detection.model_name}, {modules.recognition.model_name}"
         + (", random parameters" if default_pair else ""),
-        "toonface": f"{ground.pipeline.serving.backend}, {precision}, {'as shipped' if as_shipped else 'equal looks'}",
+        "toonface": f"{ground.computed()}, asked for {precision}; {'as shipped' if as_shipped else 'equal looks'}",
         "threads of each": usable_cpus(),
         "PaddleX": ", ".join(f"{name} {version}" for name, version in paddlex_environment.pinned().items()),
         "rounds": f"{rounds}, of {seconds:g} s a turn; medians, smallest and largest",

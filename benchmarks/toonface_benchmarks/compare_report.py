@@ -27,15 +27,20 @@ def markdown(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     lines += ["| callers | who | requests | pictures/s | p50, ms | p95, ms | toonface is faster, times |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
     for row in report["loads"]:
-        figures = f"{row['requests']} | {row['per_second']:.1f} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f}"
+        figures = f"{row['requests']} | {_speed(row)} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f}"
         lines.append(f"| {row['concurrency']} | {row['contender']} | {figures} | {_times(row)} |")
     lines += ["", "| enrolment by | pictures/s | toonface is faster, times |", "| --- | --- | --- |"]
     for row in report["enrolments"]:
-        lines.append(f"| {row['contender']} | {row['per_second']:.1f} | {_times(row)} |")
+        lines.append(f"| {row['contender']} | {_speed(row)} | {_times(row)} |")
     lines += ["", "| who | faces found a picture |", "| --- | --- |"]
     for name, found in report["faces"].items():
         lines.append(f"| {name} | {statistics.fmean(found):.2f} ({', '.join(map(str, found))}) |")
     return "\n".join([*lines, ""])
+
+
+def _speed(row: Mapping[str, Any]) -> str:
+    low, high = row["per_second_range"]
+    return f"{row['per_second']:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _times(row: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from toonface_benchmarks.cli_options import (
     repository_option,
 )
 from toonface_benchmarks.ensemble import GALLERY
+from toonface_benchmarks.machine import this_machine
 from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.soak_report import write_report
 from toonface_client.cli.options import tables
@@ -104,7 +105,8 @@ def bench_soak(
                 progress=_progress.print,
             )
         )
-    path = write_report(report, output, about={"command": _command(), "pictures": str(pictures)})
+    about = {"command": _command(), "machine": this_machine(), "pictures": str(pictures)}
+    path = write_report(report, output, about=about)
     click.echo(json.dumps(report.as_dict(), indent=1) if as_json else path.read_text(encoding="utf-8"))
     _progress.print(f"{path}, with its plot and figures beside it")
     if report.faults():
@@ -178,7 +180,7 @@ def bench_overload(
             )
         )
     faults = report.faults(aim)
-    document = {"command": _command(), **report.as_dict(), "faults": faults}
+    document = {"command": _command(), "client": this_machine(), **report.as_dict(), "faults": faults}
     if output is not None:
         rows = [[round(each.due, 4), round(each.latency, 4), each.code] for each in outcomes]
         output.write_text(json.dumps({**document, "requests": rows}) + "\n")

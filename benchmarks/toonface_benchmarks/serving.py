@@ -114,7 +114,7 @@ def _end_of(log: Path) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and after a while SIGKILL to the server and all below it; tritonserver has a process group of its own."""
+    """SIGTERM, and after a while SIGKILL to the server and all below it; tritonserver leads a group of its own."""
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)

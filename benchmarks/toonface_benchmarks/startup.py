@@ -21,7 +21,6 @@ from toonface_contract.errors import ServerError, ToonfaceError
 from toonface_contract.names import GALLERY_ADMIN
 from toonface_server.stages import stage_processes
 
-
 # An answer is right if its faces have the same names and lie within so many pixels of where they were before.
 _MOST_PIXELS = 0.5
 _REPAIR_SECONDS = 120.0

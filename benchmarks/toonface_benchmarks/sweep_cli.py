@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import shlex
 import sys
 from collections import Counter
@@ -16,12 +15,12 @@ from rich.console import Console
 
 from toonface_benchmarks.cli_options import read_pictures, repository_option
 from toonface_benchmarks.ensemble import GALLERY
+from toonface_benchmarks.machine import this_machine
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
 from toonface_benchmarks.picture_mix import MixedPicture, picture_mix
 from toonface_benchmarks.serving import serving_gallery
 from toonface_benchmarks.sweep import Budget, sweep
 from toonface_benchmarks.sweep_report import write_report
-from toonface_server.cpus import usable_cpus
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIX_SEED = 0
@@ -133,7 +132,7 @@ def bench_sweep(
         "command": shlex.join(["toonface", *sys.argv[1:]]),
         "server": address,
         "pictures": kind,
-        "client": f"{platform.machine()}, {usable_cpus()} CPUs, {platform.platform()}",
+        "client": this_machine(),
     }
     report = write_report(sweeps, output, about=about, latency_budget_ms=latency_budget)
     if as_json:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from toonface_benchmarks.compare import CompareReport
 from toonface_benchmarks.compare_report import MENDS, markdown
 from toonface_benchmarks.contenders import PIPELINE, SERVER, STAGES, TOONFACE
 from toonface_benchmarks.load import LoadResult
+from toonface_benchmarks.machine import CPU_INFO, processor, this_machine
 from toonface_benchmarks.paddlex_environment import pinned, requirements
 from toonface_benchmarks.paddlex_process import write_config
 from toonface_benchmarks.turns import times, turns
 from toonface_contract.errors import ConfigError
 from toonface_export.pipeline import Pipeline, read_pipeline
+from toonface_server.openvino_network import inference_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,13 +48,22 @@ def test_ratios_are_of_the_same_round() -> None:
     rows = {row["contender"]: row for row in _report().as_dict()["loads"]}
     assert rows[TOONFACE]["toonface_times"] == 1
     assert rows[PIPELINE]["toonface_times_range"] == [2, 5]
-    assert rows[PIPELINE]["per_second"] == 3.5
+    assert (rows[PIPELINE]["per_second"], rows[PIPELINE]["per_second_range"]) == (3.5, [2, 5])
 
 
 def test_enrolment_is_in_pictures_a_second() -> None:
     mine, theirs = _report().as_dict()["enrolments"]
     assert (mine["per_second"], theirs["per_second"]) == (9, 3.5)
     assert theirs["toonface_times_range"] == [2, 3]
+
+
+def test_each_round_is_kept() -> None:
+    report = _report().as_dict()
+    _, theirs = report["loads"]
+    one, other = theirs["rounds"]
+    assert one == {"requests": 2, "per_second": 2, "p50_ms": 500, "p95_ms": 500, "p99_ms": 500}
+    assert (other["requests"], other["p99_ms"]) == (5, 200)
+    assert report["enrolments"][1]["rounds"] == [4, 3]
 
 
 def test_another_begins_in_each_round() -> None:
@@ -69,7 +81,8 @@ def test_the_report_says_what_was_mended_and_who_found_what() -> None:
     text = markdown(_report().as_dict(), {"command": "toonface bench compare"})
     assert all(mend in text for mend in MENDS)
     # Of seven requests two took 500 ms, the others 200: over both rounds.
-    assert "| 1 | PaddleX in Python | 7 | 3.5 | 200 | 500 | 3.50 (2.00 to 5.00) |" in text
+    assert "| 1 | PaddleX in Python | 7 | 3.5 (2.0 to 5.0) | 200 | 500 | 3.50 (2.00 to 5.00) |" in text
+    assert "| PaddleX in Python | 3.5 (3.0 to 4.0) | 2.50 (2.00 to 3.00) |" in text
     assert "| toonface | 1.50 (1, 2) |" in text
 
 
@@ -108,6 +121,28 @@ def test_pictures_are_laid_on_the_canvas_for_equal_looks_only() -> None:
         assert (given != picture) == laid
         if laid:
             assert Image.open(io.BytesIO(given)).size == (96, 64)
+
+
+def test_the_precision_that_is_computed_in_is_told() -> None:
+    parts = {
+        "detector": {"model_name": "D", "backend": "openvino", "precision": "auto"},
+        "recogniser": {"model_name": "R", "backend": "onnxruntime", "precision": "auto"},
+    }
+    auto = inference_precision("auto")
+    assert Ground(_pipeline(), Path(), parts, equal=True, trained=True).computed() == (
+        f"D by openvino in {auto}, R by onnxruntime in f32"
+    )
+    parts["detector"]["precision"] = "int8"
+    assert "D by openvino in int8" in Ground(_pipeline(), Path(), parts, equal=True, trained=True).computed()
+
+
+def test_a_report_names_the_processor(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R) @ 2.50GHz\nmodel name\t: other\n")
+    assert processor(info) == "Intel(R) Xeon(R) @ 2.50GHz"
+    info.write_text("processor\t: 0\n")
+    assert processor(info) == processor(tmp_path / "none") == platform.machine()
+    assert this_machine().startswith(processor(CPU_INFO))
 
 
 @pytest.mark.slow
