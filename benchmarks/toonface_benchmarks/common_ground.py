@@ -30,6 +30,8 @@ _NO_BOUNDS = {precision: dict.fromkeys(limits, math.inf) for precision, limits i
 _JPEG_QUALITY = 95
 # Faces that the random detector finds in a picture: about as many as there are in the demo's on average.
 _FACES = 4
+# No more than its NMS demands of a candidate, of which there are dozens, so that it finds as many in any picture.
+_RANDOM_THRESHOLD = 0.01
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def random_default_pair(cache: Path, tell: Callable[[str], None]) -> Path:
         cache: folder for it.
         tell: told when it is made.
     """
-    folder = cache / f"default-pair-{_FACES}-faces"
+    folder = cache / f"default-pair-best-{_FACES}"
     file = folder / "face_recognition.yaml"
     if file.exists():
         return file
@@ -108,13 +110,14 @@ def random_default_pair(cache: Path, tell: Callable[[str], None]) -> Path:
     keep_faces(folder / DEFAULT_PAIR[0] / "inference.json", _FACES)
     detector, embedder = ({"model_name": model, "model_dir": model} for model in DEFAULT_PAIR)
     modules = {"Detection": detector, "Recognition": embedder}
-    content = {"pipeline_name": "face_recognition", "det_threshold": 0.5, "rec_threshold": 0.5, "SubModules": modules}
+    thresholds = {"det_threshold": _RANDOM_THRESHOLD, "rec_threshold": 0.5}
+    content = {"pipeline_name": "face_recognition", **thresholds, "SubModules": modules}
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return file
 
 
 def keep_faces(program: Path, most: int) -> None:
-    """Let the NMS of a detector's program keep so many boxes of a picture: a random one finds faces everywhere."""
+    """Let the NMS of a detector's program keep so many boxes of a picture, the best ones."""
     setting = r'"D":\d+\},"N":"keep_top_k"'
     text, changed = re.subn(setting, f'"D":{most}}},"N":"keep_top_k"', program.read_text(encoding="utf-8"))
     if changed != 1:

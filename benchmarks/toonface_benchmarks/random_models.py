@@ -2,14 +2,17 @@
 
 Plain random parameters make dead networks: activations fade or explode from layer to layer, all scores are equal, and
 whoever compares two forms of such a network compares ties. So the statistics of every batch norm are those of a forward
-pass over drawn pictures, and the layers that a detector ends in are scaled to what a trained one gives: few scores
-above the threshold of its NMS, boxes of moderate sizes.
+pass over drawn pictures, and the layers that a detector ends in are scaled to what a trained one gives: of its
+thousands of anchors one in a hundred scores more than its NMS demands and one in a thousand more than one half, and
+boxes are of moderate sizes. On other pictures than the drawn ones it may be more or fewer.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +26,14 @@ _SCENES, _CROPS = 2, 16
 # Side in pixels of the scenes for a detector that takes any.
 _ANY_SIZE = 640
 
-# Layers that a detector ends in, by the end of their names, with mean and deviation of what they shall give: scores
-# before their sigmoid or softmax, box edges before their decoding.
-_SCORES, _BOXES = ("pred_cls", "head_cls", "scores"), ("pred_reg", "head_reg", "boxes")
-_SCORE_MEAN, _SCORE_DEVIATION = -4.5, 1.5
-_BOX_MEAN, _BOX_DEVIATION = 0.0, 0.7
+# Shares of the anchors, and the logits that the scores of so many exceed: an NMS demands 0.01 (PicoDet's 0.025).
+_CANDIDATES, _CANDIDATE_LOGIT = 0.01, math.log(0.01 / 0.99)
+_FACES, _FACE_LOGIT = 0.001, 0.0
+# Of box edges before their decoding; their mean is 0.
+_BOX_DEVIATION = 0.7
+
+# By what each channel of an output [B, C, H, W] is to be multiplied, and what is to be added then: two of [C].
+_Fit: TypeAlias = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 def write_random_model(name: str, folder: Path) -> None:
@@ -56,33 +62,75 @@ def _bring_to_life(network: Any, spec: Any) -> None:
         last = name.rstrip("0123456789.").split(".")[-1]
         if isinstance(layer, paddle.nn.BatchNorm | paddle.nn.BatchNorm2D):
             layer.training, layer._momentum = True, 0.0
-        elif not isinstance(layer, paddle.nn.Conv2D):
-            continue
-        elif last in _SCORES:
-            removals.append(_scale_output(layer, _SCORE_MEAN, _SCORE_DEVIATION))
-        elif last in _BOXES:
-            removals.append(_scale_output(layer, _BOX_MEAN, _BOX_DEVIATION))
+        elif isinstance(layer, paddle.nn.Conv2D) and last in _FITS:
+            removals.append(_scale_output(layer, _FITS[last], mirrored=last == "scores"))
     network(_pictures(spec))
     network.eval()
     for removal in removals:
         removal.remove()
 
 
-def _scale_output(convolution: Any, mean: float, deviation: float) -> Any:
-    """Scale a convolution at its next call so that each channel it gives has this mean and deviation."""
+def _scale_output(convolution: Any, fit: _Fit, *, mirrored: bool) -> Any:
+    """Draw a convolution's weights, and let its next call scale them and what it gives.
+
+    Args:
+        convolution: with a bias.
+        fit: of what it gives without one.
+        mirrored: let every other channel be the negative of the one before.
+    """
     import paddle
 
-    weight = convolution.weight
-    weight.set_value(paddle.normal(0.0, 1.0, weight.shape))
+    weight, bias = convolution.weight, convolution.bias
+    drawn = paddle.normal(0.0, 1.0, weight.shape)
+    if mirrored:
+        drawn = paddle.stack([drawn[::2], -drawn[::2]], axis=1).reshape(weight.shape)
+    weight.set_value(drawn)
+    bias.set_value(paddle.zeros_like(bias))
 
     def scale(layer: Any, _: Any, output: Any) -> Any:
-        factor = deviation / output.std(axis=(0, 2, 3))
-        shift = mean - factor * output.mean(axis=(0, 2, 3))
+        factor, shift = (paddle.to_tensor(values) for values in fit(output.numpy()))
         weight.set_value(weight * factor.reshape([-1, 1, 1, 1]))
-        layer.bias.set_value(layer.bias * factor + shift)
+        bias.set_value(shift)
         return output * factor.reshape([1, -1, 1, 1]) + shift.reshape([1, -1, 1, 1])
 
     return convolution.register_forward_post_hook(scale)
+
+
+def _fit_scores(
+    output: NDArray[np.float32], candidate: float = _CANDIDATE_LOGIT, face: float = _FACE_LOGIT
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """So that the shares of the anchors that are wanted exceed the two logits."""
+    low, high = np.quantile(output, [1 - _CANDIDATES, 1 - _FACES], axis=(0, 2, 3))
+    factor = (face - candidate) / (high - low)
+    return factor.astype(np.float32), (candidate - factor * low).astype(np.float32)
+
+
+def _fit_boxes(output: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    factor = _BOX_DEVIATION / output.std(axis=(0, 2, 3))
+    return factor, -factor * output.mean(axis=(0, 2, 3))
+
+
+def _fit_score_and_boxes(output: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """PicoDet's first channel is the score, the others are box edges."""
+    (factor, shift), (factors, shifts) = _fit_scores(output[:, :1]), _fit_boxes(output[:, 1:])
+    return np.concatenate([factor, factors]), np.concatenate([shift, shifts])
+
+
+def _fit_scores_and_backgrounds(output: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """BlazeFace's channels are each anchor's face and its negative, of which the softmax sees the difference."""
+    factor, shift = _fit_scores(output[:, ::2], _CANDIDATE_LOGIT / 2, _FACE_LOGIT / 2)
+    return np.repeat(factor, 2), np.stack([shift, -shift], axis=1).ravel()
+
+
+# Of the layers that a detector ends in, by the end of their names: scores before their sigmoid or softmax, box edges
+# before their decoding.
+_FITS: dict[str, _Fit] = {
+    "pred_cls": _fit_scores,
+    "head_cls": _fit_score_and_boxes,
+    "scores": _fit_scores_and_backgrounds,
+    "pred_reg": _fit_boxes,
+    "boxes": _fit_boxes,
+}
 
 
 def _pictures(spec: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -17,11 +18,16 @@ from toonface_benchmarks.export_table import head, lines
 from toonface_benchmarks.random_models import write_random_model
 from toonface_benchmarks.speeds import BATCHES, Speed, speed_of, take_turns
 from toonface_contract.errors import ToonfaceError
+from toonface_export.bounds import BOUNDS, scaled
+from toonface_export.evidence import Evidence
 from toonface_export.families import EMBEDDERS
+from toonface_export.networks import export_detector
 from toonface_export.paddle_model import read_paddle_model
 from toonface_export.paddle_process import paddle_outputs
-from toonface_export.pictures import face_crops
+from toonface_export.pictures import face_crops, face_scenes
+from toonface_export.pipeline import Module
 from toonface_export.preprocessing import embedder_normalisation
+from toonface_export.serving import Serving
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -111,6 +117,21 @@ def test_an_unknown_model_is_a_usage_error() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "model 'YOLO' is not known; there are PP-YOLOE_plus-S_face" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PP-YOLOE_plus-S_face", "PicoDet_LCNet_x2_5_face", "BlazeFace"])
+def test_few_anchors_of_a_random_detector_are_candidates_and_fewer_faces(tmp_path: Path, name: str) -> None:
+    write_random_model(name, tmp_path / name)
+    serving = Serving(backend="onnxruntime", canvas=(320, 320), pyramid_levels=1)
+    module = Module(model_name=name, model_dir=tmp_path / name)
+    evidence = Evidence(bounds={**BOUNDS, "f32": scaled(BOUNDS["f32"], 3)})
+    form = export_detector(module, serving, lambda step: None, evidence).form
+    session = onnxruntime.InferenceSession(form.graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    [(_, height, width, _)] = [tensor.shape for tensor in session.get_inputs()]
+    _, scores = session.run(None, {"detector_input": face_scenes(4, height, width)})
+    assert 0.002 < np.mean(scores > 0.01) < 0.05
+    assert 0 < np.mean(scores > 0.5) < 0.01
 
 
 @pytest.mark.slow

@@ -76,8 +76,8 @@ def test_a_soak_whose_server_ends_has_its_report_all_the_same(repository: Path, 
         report = json.loads(soak.stdout.read())
     assert soak.returncode == 1
     assert report["faults"][0].endswith("the server ended: tritonserver has ended")
-    assert 0 < report["answered"] < report["requests"] < 100
-    assert report["seconds"] < 60
+    assert 0 < report["answered"] <= report["requests"] < 1000
+    assert report["seconds"] < 300
     assert "the server ended" in (tmp_path / "report.md").read_text()
 
 
