@@ -50,12 +50,7 @@ def tightened(bounds: Bounds, changes: Sequence[str]) -> Bounds:
     """
     table: dict[str, dict[str, float]] = {precision: dict(limits) for precision, limits in bounds.items()}
     for change in changes:
-        place, _, text = change.partition("=")
-        precision, _, figure = place.rpartition(".")
-        try:
-            limit = float(text)
-        except ValueError:
-            limit = math.nan
+        precision, figure, limit = _parts(change)
         if figure not in MEANINGS or precision not in ("", *table) or not limit >= 0:
             raise ConfigError(
                 f"bound {change!r} is not understood; write FIGURE=LIMIT or PRECISION.FIGURE=LIMIT with a limit of 0 "
@@ -68,6 +63,26 @@ def tightened(bounds: Bounds, changes: Sequence[str]) -> Bounds:
         for limits in changed:
             limits[figure] = min(limits[figure], limit)
     return {precision: table[precision] for precision in bounds}
+
+
+def replaced(limits: Mapping[str, float], precision: Computed, changes: Sequence[str]) -> Mapping[str, float]:
+    """The limits of one precision, with those that changes of the table name for it in their places.
+
+    Args:
+        limits: tightened before, perhaps, and by more than now.
+        precision: theirs.
+        changes: as `tightened` takes them, and has taken these.
+    """
+    new = dict(limits)
+    for kind, figure, limit in map(_parts, changes):
+        if kind in ("", precision) and limit <= BOUNDS[precision][figure]:
+            new[figure] = limit
+    return new
+
+
+def finite(limits: Mapping[str, float], figures: Figures) -> dict[str, float]:
+    """The limits as manifests hold them: of these figures, without infinite ones, which JSON cannot say."""
+    return {name: limit for name, limit in limits.items() if name in figures and math.isfinite(limit)}
 
 
 def scaled(bounds: Mapping[str, float], factor: float) -> Mapping[str, float]:
@@ -87,3 +102,13 @@ def misses(figures: Figures, limits: Mapping[str, float]) -> list[str]:
         f"({MEANINGS[name]})"
         for name in missed(figures, limits)
     ]
+
+
+def _parts(change: str) -> tuple[str, str, float]:
+    """Precision (empty for all of them), figure and limit of a change; the limit is NaN if it is no number."""
+    place, _, text = change.partition("=")
+    precision, _, figure = place.rpartition(".")
+    try:
+        return precision, figure, float(text)
+    except ValueError:
+        return precision, figure, math.nan

@@ -6,7 +6,8 @@ what the graph says. Nothing here imports a TensorRT by itself; the caller hands
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class EngineSettings:
         batches: rising; one optimisation profile each, for every batch up to it and best at it.
         workspace_mb: most GPU memory in MiB for a kernel; 0 for all there is.
         version_compatible: whether later versions of the same major version shall load it.
-        timing_cache: file to read measurements from, and to write them back to.
+        timing_cache: file to read measurements from, and to write them back to; left alone if TensorRT refuses it.
     """
 
     batches: Sequence[int]
@@ -36,16 +37,17 @@ class EngineSettings:
 class EngineBuilder:
     """Builds engines with one TensorRT module."""
 
-    def __init__(self, trt: Any) -> None:
+    def __init__(self, trt: Any, tell: Callable[[str], None]) -> None:
         """Start a builder.
 
         Args:
             trt: the module `tensorrt`, or `tensorrt_rtx`.
+            tell: is told of a timing cache that is of no use.
 
         Raises:
             ExportError: TensorRT finds no GPU it can use.
         """
-        self._trt = trt
+        self._trt, self._tell = trt, tell
         self._said: list[str] = []
         self._logger = _logger(trt, self._said)
         try:
@@ -70,13 +72,16 @@ class EngineBuilder:
         return network
 
     def config(self, network: Any, settings: EngineSettings) -> Any:
-        """The builder's configuration: profiles, memory, compatibility, timing cache; and all detail for the inspector.
+        """The builder's configuration: profiles, memory, compatibility; and all detail for the inspector.
 
         Raises:
-            ExportError: the timing cache cannot be read.
+            ExportError: TensorRT refuses a profile.
         """
         config = self._builder.create_builder_config()
         config.profiling_verbosity = self._trt.ProfilingVerbosity.DETAILED
+        # On by default, it would round what the graph and the manifest call FP32 to 10 bits.
+        if hasattr(self._trt.BuilderFlag, "TF32"):
+            config.clear_flag(self._trt.BuilderFlag.TF32)
         if settings.workspace_mb:
             config.set_memory_pool_limit(self._trt.MemoryPoolType.WORKSPACE, settings.workspace_mb * _MIB)
         if settings.version_compatible:
@@ -89,40 +94,47 @@ class EngineBuilder:
                 profile.set_shape(tensor.name, (1, *rest), (batch, *rest), (batch, *rest))
             if config.add_optimization_profile(profile) < 0:
                 raise self._error(f"refuses a profile for batches of 1 to {batch}")
-        if settings.timing_cache is not None:
-            cache = config.create_timing_cache(_read(settings.timing_cache))
-            if not config.set_timing_cache(cache, ignore_mismatch=False):
-                raise self._error(
-                    f"refuses the timing cache {settings.timing_cache}, of another version or GPU; name another file"
-                )
         return config
 
-    def plan(self, network: Any, config: Any, settings: EngineSettings) -> bytes:
-        """Build, and write the timing cache back.
-
-        Returns:
-            The serialised engine.
-
-        Raises:
-            ExportError: it cannot be built; the message quotes TensorRT.
-        """
-        self._said.clear()
-        plan = self._builder.build_serialized_network(network, config)
-        if plan is None:
-            raise self._error("cannot build the engine")
-        if settings.timing_cache is not None:
-            settings.timing_cache.parent.mkdir(parents=True, exist_ok=True)
-            settings.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
-        return bytes(plan)
-
     def build(self, graph: bytes, settings: EngineSettings) -> bytes:
-        """The serialised engine of an ONNX graph.
+        """The serialised engine of an ONNX graph; the timing cache is written back.
 
         Raises:
             ExportError: it cannot be built; the message quotes TensorRT.
         """
         network = self.network(graph)
-        return self.plan(network, self.config(network, settings), settings)
+        config = self.config(network, settings)
+        cache = settings.timing_cache
+        if cache is not None and not self._takes(config, cache):
+            cache = None
+        self._said.clear()
+        plan = self._builder.build_serialized_network(network, config)
+        if plan is None:
+            raise self._error("cannot build the engine")
+        if cache is not None:
+            try:
+                _write_whole(cache, bytes(config.get_timing_cache().serialize()))
+            except OSError as error:
+                self._tell(f"note: the timing cache {cache} cannot be written: {error}")
+        return bytes(plan)
+
+    def _takes(self, config: Any, path: Path) -> bool:
+        """Whether the configuration has got the timing cache: TensorRT takes none of another version or GPU."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            self._tell(f"note: the timing cache {path} cannot be read: {error}")
+            return False
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return True
+        self._tell(
+            f"note: {self._trt.__name__} {self._trt.__version__} refuses the timing cache {path}, which is damaged, or "
+            "of another version or GPU; it is not heeded and stays as it is: name another file"
+        )
+        return False
 
     def _error(self, what: str) -> ExportError:
         said = "; ".join(self._said[-4:]) or "without a word"
@@ -143,5 +155,12 @@ def _logger(trt: Any, said: list[str]) -> Any:
     return Logger()
 
 
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: whoever reads it meanwhile, or after a crash, finds the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

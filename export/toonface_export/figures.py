@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,18 @@ def share(names: tuple[str, ...], parts: list[float], wholes: list[float]) -> Fi
 def total(names: tuple[str, ...], counts: list[float]) -> Figure:
     """The pictures' counts together."""
     return Figure(float(sum(counts)), names[int(np.argmax(counts))])
+
+
+def worst_of(comparisons: Sequence[Figures]) -> Figures:
+    """Each figure as it is in the comparison in which it is largest, of several with the same figures."""
+    return {
+        name: max((figures[name] for figures in comparisons), key=lambda figure: _rank(figure.value))
+        for name in comparisons[0]
+    }
+
+
+def _rank(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def figures_as_json(figures: Figures) -> dict[str, dict[str, float | str]]:

@@ -43,7 +43,8 @@ class DetectorJudge:
         Args:
             names: of the N pictures.
             expected: `boxes` and `scores`, of all anchors.
-            found: the same of another graph. If it answers with fewer boxes, the raw answers are not compared.
+            found: the same of another graph. If it answers with fewer boxes, its best ones, the raw boxes are not
+                compared, and their scores with as many of the best that were expected.
 
         Returns:
             `box_difference_px`, `lost_overlap`, `score_difference`, `unmatched_share`, `changed_decisions`;
@@ -64,10 +65,13 @@ class DetectorJudge:
             unmatched.append((len(ours[0]) + len(theirs[0])) / 2 - len(left))
             faces.append(float(np.count_nonzero(ours[1] > self.det_threshold)))
             changed.append(self._changed(ours[1], theirs[1], left, right))
+        scores, of_found = expected["scores"], found["scores"]
         if expected["boxes"].shape == found["boxes"].shape:
             apart = np.abs(expected["boxes"] - found["boxes"]).max(axis=2).mean(axis=1)
             each["raw_box_difference_px"] = apart.tolist()
-            each["raw_score_difference"] = np.abs(expected["scores"] - found["scores"]).max(axis=1).tolist()
+        else:  # which of nearly equal scores comes first is chance, so a box has no partner by its place
+            scores, of_found = _best(scores, of_found.shape[1]), _best(of_found, of_found.shape[1])
+        each["raw_score_difference"] = np.abs(scores - of_found).max(axis=1).tolist()
         return {
             **{name: worst(names, values) for name, values in each.items()},
             "unmatched_share": share(names, unmatched, detections),
@@ -163,6 +167,11 @@ def _matches(
             pairs.append((one, other))
     rows = np.array(pairs, np.intp).reshape(-1, 2)
     return rows[:, 0], rows[:, 1], overlaps[rows[:, 0], rows[:, 1]]
+
+
+def _best(scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The highest scores of each picture, the highest first."""
+    return -np.sort(-scores, axis=1)[:, :count]
 
 
 def _largest(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:

@@ -73,4 +73,4 @@ def export_model(
     progress("write the model")
     with assembled(target, progress) as scratch:
         manifest = write_network(scratch, network, config, serving, bounds)
-        return build_engine(scratch, *require_gpu(INSTEAD), progress, bounds) if builds else manifest
+        return build_engine(scratch, *require_gpu(INSTEAD), progress) if builds else manifest

@@ -9,22 +9,28 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
 import tensorrt_rtx as trt
+from click.testing import CliRunner
 from export_helpers import Exported
 from numpy.typing import NDArray
 from small_networks import chain
 from small_networks import embedder as small_embedder
 
-from toonface_contract.errors import ExportError
+from toonface_contract.errors import ConfigError, ExportError
 from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING, PREPROCESS
 from toonface_export import engines, gpu
-from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json
+from toonface_export.bounds import BOUNDS
+from toonface_export.cli_inspect import inspect
+from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json, write_json
 from toonface_export.embedder_graph import build_embedder
-from toonface_export.engines import SOURCE_GRAPH, rebuild
+from toonface_export.engines import REFERENCE, SOURCE_GRAPH, rebuild
+from toonface_export.figures import Answers
 from toonface_export.gpu import Gpu, require_gpu
+from toonface_export.judges import EmbedderJudge
 from toonface_export.paddle_model import sha256_of
 from toonface_export.preprocessing import Normalisation
 from toonface_export.references import Reference
@@ -59,7 +65,7 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """As if there were a GPU, on which engines answer as Paddle does; or, once called, with all numbers multiplied."""
     factors = [1.0]
 
-    def answers(engine: bytes, reference: Reference, batches: list[int]) -> dict[str, NDArray[np.float32]]:
+    def answers(engine: bytes, reference: Reference, profile: int, batch: int) -> dict[str, NDArray[np.float32]]:
         return {name: values * np.float32(factors[-1]) for name, values in reference.answers.items()}
 
     monkeypatch.setattr(gpu, "find_gpu", lambda: L4)
@@ -105,6 +111,10 @@ def test_one_model_by_itself_gets_its_engine(repository: Path, tmp_path: Path) -
     manifest = rebuild(folder, lambda step: None)
     assert manifest == read_json(folder / MODEL_MANIFEST)
     assert manifest["engine"]["gpu"] == "NVIDIA L4"
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(inspect, [str(folder)])
+    assert shown.exit_code == 0, shown.output
+    assert f"TensorRT {trt.__version__}, NVIDIA L4 (8.9), layers 3 f32" in shown.output
+    assert "parity of the engine" in shown.output
     assert (folder / "1" / ENGINE_FILENAME).stat().st_size > 1000
 
 
@@ -121,6 +131,79 @@ def test_an_engine_that_misses_parity_leaves_everything_as_it_was(
 
 
 @pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize(("wrong", "batch"), [(0, 1), (1, 8)])
+def test_every_profile_is_held_against_paddle(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, batch: int
+) -> None:
+    right = engines._answers
+
+    def answers(engine: bytes, reference: Reference, profile: int, batch: int) -> Answers:
+        found = right(engine, reference, profile, batch)
+        return {name: values * np.float32(0.9) for name, values in found.items()} if profile == wrong else found
+
+    monkeypatch.setattr(engines, "_answers", answers)
+    with pytest.raises(
+        ExportError, match=f"BlazeFace-FPN-SSH: parity of the engine with Paddle failed in batches of {batch}: "
+    ):
+        rebuild(repository, lambda step: None)
+
+
+def test_a_profile_computes_full_batches_of_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, list[int]]] = []
+
+    class Runner:
+        def __init__(self, engine: bytes, optimization_profile: int) -> None:
+            self._profile = optimization_profile
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def get_input_metadata(self) -> list[str]:
+            return ["faces"]
+
+        def infer(self, feed: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
+            rows = feed["faces"][:, 0]
+            asked.append((self._profile, rows.tolist()))
+            return {"embedding": rows.astype(np.float32)}
+
+    monkeypatch.setattr("polygraphy.backend.trt.TrtRunner", Runner)
+    faces = np.arange(5, dtype=np.uint8).reshape(5, 1)
+    reference = Reference(tuple("abcde"), faces, {}, EmbedderJudge(0.5))
+    answers = engines._answers(b"", reference, profile=2, batch=4)
+    assert asked == [(2, [0, 1, 2, 3]), (2, [4, 0, 1, 2])]
+    assert answers["embedding"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_manifest_s_bounds_hold_unless_others_are_given_which_are_written_down(
+    repository: Path, on_a_gpu: Callable[[float], None]
+) -> None:
+    path = repository / FACE_EMBEDDING / MODEL_MANIFEST
+    manifest = read_json(path)
+    manifest["bounds"]["f32"]["raw_difference"] = 1e-7  # as --bound of the export wrote it
+    write_json(path, manifest)
+    on_a_gpu(1.00001)
+    with pytest.raises(ExportError, match="raw_difference is .*, allowed is 1e-07"):
+        rebuild(repository, lambda step: None)
+    with pytest.raises(ConfigError, match="looser than the table's"):
+        rebuild(repository, lambda step: None, ["raw_difference=2"])
+    for changes, limit in ((["raw_difference=0.0005", "f16.cosine_distance=0"], 0.0005), ([], 0.0005)):
+        manifest = rebuild(repository, lambda step: None, changes)
+        assert manifest["recogniser"] == read_json(path)
+        assert manifest["recogniser"]["bounds"]["f32"]["raw_difference"] == limit
+        assert manifest["recogniser"]["bounds"]["f32"]["cosine_distance"] == BOUNDS["f32"]["cosine_distance"]
+
+
+@pytest.mark.parametrize("name", [SOURCE_GRAPH, REFERENCE])
+def test_what_an_engine_is_built_from_is_missing(repository: Path, name: str) -> None:
+    (repository / FACE_EMBEDDING / name).unlink()
+    with pytest.raises(ExportError, match=f"^{name} is missing in {repository / FACE_EMBEDDING}; export it again$"):
+        rebuild(repository, lambda step: None)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
 def test_a_second_engine_that_cannot_be_built_leaves_everything_as_it_was(repository: Path) -> None:
     broken = chain("Mul", "Relu")
     broken.graph.node[0].op_type = "NoSuchOperation"
@@ -129,7 +212,7 @@ def test_a_second_engine_that_cannot_be_built_leaves_everything_as_it_was(reposi
     steps: list[str] = []
     with pytest.raises(ExportError, match="(?s)does not take the graph: .*NoSuchOperation"):
         rebuild(repository, steps.append)
-    assert steps[1] == "BlazeFace-FPN-SSH: compare the engine with Paddle"  # the first was built
+    assert steps[1] == "BlazeFace-FPN-SSH: compare the engine with Paddle in batches of 1"  # the first was built
     assert _digests(repository) == before
     assert list(repository.parent.iterdir()) == [repository]
 

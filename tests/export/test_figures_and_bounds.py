@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError
 from toonface_ensemble.nms import NmsParameters
-from toonface_export.bounds import BOUNDS, MEANINGS, missed, misses, tightened
-from toonface_export.figures import Answers, Figure, Figures
+from toonface_export.bounds import BOUNDS, MEANINGS, missed, misses, replaced, tightened
+from toonface_export.figures import Answers, Figure, Figures, worst_of
 from toonface_export.judges import DetectorJudge, EmbedderJudge
 
 NMS = NmsParameters(iou_threshold=0.5, max_candidates=-1, max_faces=-1, normalized=True)
@@ -66,10 +66,20 @@ def test_scores_that_are_no_numbers_are_over_every_bound() -> None:
     assert "raw_score_difference" in missed(figures, BOUNDS["int8"])
 
 
-def test_fewer_candidates_are_compared_as_faces_alone() -> None:
+def test_fewer_candidates_are_compared_as_faces_and_by_their_scores() -> None:
     values = _values(_answers(boxes=1))
     assert "raw_box_difference_px" not in values
+    assert values["raw_score_difference"] == 0
     assert values["changed_decisions"] == 2 / 4
+
+
+def test_the_best_scores_are_compared_in_whatever_order_they_come() -> None:
+    found = _answers(score=0.8)
+    best = {name: values[:, ::-1] for name, values in found.items()}
+    more = {"boxes": np.zeros((2, 3, 4), np.float32), "scores": np.zeros((2, 3), np.float32)}
+    expected = {name: np.concatenate([more[name], values], axis=1) for name, values in _answers().items()}
+    figures = JUDGE.figures(NAMES, expected, best)
+    assert figures["raw_score_difference"] == Figure(pytest.approx(0.1), "b.jpg")
 
 
 def test_a_judge_of_pictures_without_faces_compares_what_is_raw() -> None:
@@ -141,6 +151,20 @@ def test_bounds_are_tightened_for_all_precisions_or_for_one() -> None:
     ]
     assert table["int8"]["cosine_distance"] == 0.001
     assert table["bf16"]["cosine_distance"] == BOUNDS["bf16"]["cosine_distance"]
+
+
+def test_changes_take_the_place_of_the_limits_of_their_precision() -> None:
+    limits = {**BOUNDS["f16"], "score_difference": 1e-4, "cosine_distance": 1e-6}
+    changes = ["f16.score_difference=0.005", "bf16.cosine_distance=0", "cosine_distance=0.001"]
+    assert tightened(BOUNDS, changes)  # the last one says nothing to f16, whose limit of the table is smaller
+    assert replaced(limits, "f16", changes) == {**limits, "score_difference": 0.005}
+
+
+def test_of_several_comparisons_the_worst_counts() -> None:
+    nan = float("nan")
+    one: Figures = {"score_difference": Figure(0.2, "a.jpg"), "faces": Figure(nan, "a.jpg")}
+    other: Figures = {"score_difference": Figure(0.3, "b.jpg"), "faces": Figure(2, "b.jpg")}
+    assert worst_of([one, other]) == {"score_difference": other["score_difference"], "faces": one["faces"]}
 
 
 @pytest.mark.parametrize("change", ["score", "scores=1", "f8.score_difference=1", "score_difference=-1", "a=nan"])

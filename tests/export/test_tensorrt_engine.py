@@ -1,5 +1,6 @@
 """TensorRT engines, built with TensorRT for RTX, which needs no GPU for it. They cannot be loaded here."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -22,7 +23,7 @@ SMALL = build_embedder(small_embedder(), Normalisation(1 / 255, (0.5, 0.25, 0.0)
 
 @pytest.fixture(scope="module")
 def builder() -> EngineBuilder:
-    return EngineBuilder(trt)
+    return EngineBuilder(trt, lambda text: None)
 
 
 def test_the_network_computes_in_what_the_graph_says(builder: EngineBuilder, exported: Exported) -> None:
@@ -36,21 +37,81 @@ def test_the_network_computes_in_what_the_graph_says(builder: EngineBuilder, exp
     assert network.get_flag(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
-def test_settings_reach_the_builder(builder: EngineBuilder, tmp_path: Path) -> None:
-    cache = tmp_path / "deep" / "cache"
-    settings = EngineSettings(batches=(1, 4, 8), workspace_mb=64, version_compatible=True, timing_cache=cache)
+def test_settings_reach_the_builder(builder: EngineBuilder) -> None:
+    settings = EngineSettings(batches=(1, 4, 8), workspace_mb=64, version_compatible=True)
     config = builder.config(builder.network(SMALL), settings)
     assert config.num_optimization_profiles == 3
     assert config.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE) == 64 * 2**20
     assert config.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     assert config.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
+    assert not config.get_flag(trt.BuilderFlag.TF32)
 
 
-def test_the_timing_cache_is_written_and_read_again(builder: EngineBuilder, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class _Cache:
+    content: bytes
+
+    def serialize(self) -> bytes:
+        return self.content
+
+
+@pytest.fixture
+def caches(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is read as a timing cache. TensorRT for RTX takes all and heeds none: here it takes its own, as TensorRT."""
+    read: list[bytes] = []
+
+    def create(config: trt.IBuilderConfig, content: bytes) -> _Cache | None:
+        read.append(content)
+        return None if content == b"damaged" else _Cache(content)
+
+    def take(config: trt.IBuilderConfig, cache: _Cache, ignore_mismatch: bool) -> bool:
+        return ignore_mismatch or cache.content in (b"", b"measured")
+
+    monkeypatch.setattr(trt.IBuilderConfig, "create_timing_cache", create)
+    monkeypatch.setattr(trt.IBuilderConfig, "set_timing_cache", take)
+    monkeypatch.setattr(trt.IBuilderConfig, "get_timing_cache", lambda config: _Cache(b"measured"))
+    return read
+
+
+def test_the_timing_cache_is_written_and_read_again(
+    builder: EngineBuilder, caches: list[bytes], tmp_path: Path
+) -> None:
     settings = EngineSettings(batches=(1, 2), timing_cache=tmp_path / "deep" / "cache")
-    assert len(builder.build(SMALL, settings)) > 1000
-    assert (tmp_path / "deep" / "cache").read_bytes()
-    assert len(builder.build(SMALL, settings)) > 1000
+    for _ in range(2):
+        assert len(builder.build(SMALL, settings)) > 1000
+    assert caches == [b"", b"measured"]
+    assert (tmp_path / "deep" / "cache").read_bytes() == b"measured"
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "cache"]
+
+
+@pytest.mark.parametrize("content", [b"of another GPU", b"damaged"])
+@pytest.mark.usefixtures("caches")
+def test_a_timing_cache_that_is_refused_is_told_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    cache = tmp_path / "cache"
+    cache.write_bytes(content)
+    told: list[str] = []
+    engine = EngineBuilder(trt, told.append).build(SMALL, EngineSettings(batches=(1,), timing_cache=cache))
+    assert len(engine) > 1000
+    assert cache.read_bytes() == content
+    [note] = told
+    assert f"refuses the timing cache {cache}, which is damaged, or of another version or GPU" in note
+
+
+@pytest.mark.usefixtures("caches")
+def test_a_timing_cache_that_cannot_be_written_whole_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    cache = tmp_path / "cache"
+    cache.write_bytes(b"")
+    told: list[str] = []
+    assert EngineBuilder(trt, told.append).build(SMALL, EngineSettings(batches=(1,), timing_cache=cache))
+    assert told == [f"note: the timing cache {cache} cannot be written: no room"]
+    assert cache.read_bytes() == b""
+    assert list(tmp_path.iterdir()) == [cache]
 
 
 @pytest.mark.parametrize("model", [pytest.param("face_detection", marks=pytest.mark.slow), "face_embedding"])
