@@ -109,6 +109,10 @@ def _add_network(table: Table, network: Mapping[str, Any]) -> None:
     if "nms" in network:
         table.add_row("NMS", ", ".join(f"{name} {value}" for name, value in network["nms"].items()))
         table.add_row("pyramid levels", str(network["pyramid_levels"]))
+    if "input" in network:
+        size = f"{network['input']['height']}x{network['input']['width']} (height x width)"
+        more = f"keep_ratio {network['input']['keep_ratio']}, interpolation {network['input']['interpolation']}"
+        table.add_row("input", f"{size}, {more}")
     table.add_row("preprocessing", ", ".join(f"{name} {value}" for name, value in network["normalisation"].items()))
     table.add_row("nodes", str(network["nodes"]))
     for precision, counts in network.get("executed", {}).items():
@@ -119,10 +123,14 @@ def _add_network(table: Table, network: Mapping[str, Any]) -> None:
         table.add_row("engine", _engine(network.get("engine")))
     table.add_row("source", ", ".join(f"{name} {digest[:12]}" for name, digest in network["source"].items()))
     table.add_row("tools", ", ".join(f"{name} {version}" for name, version in network["tools"].items()))
-    for precision, figures in network["parity"].items():
+    table.add_row("pictures compared", str(network["pictures"]))
+    parity = [(f"parity in {precision}", precision, figures) for precision, figures in network["parity"].items()]
+    if engine := network.get("engine"):
+        parity.append(("parity of the engine", network["precision"], engine["parity"]))
+    for title, precision, figures in parity:
         limits = network["bounds"][precision]
         lines = [_figure(name, figure, limits.get(name)) for name, figure in figures.items()]
-        table.add_row(f"parity in {precision}", "\n".join(lines))
+        table.add_row(title, "\n".join(lines))
     for note in network["notes"]:
         table.add_row("note", note)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from toonface_export.bounds import Bounds
+from toonface_export.bounds import Bounds, finite
 from toonface_export.digests import MANIFEST, with_files, write_json
 from toonface_export.engines import engine_records
 from toonface_export.figures import figures_as_json
@@ -41,7 +40,7 @@ def describe_network(
         "toonface": version("toonface"),
         "tools": {tool: found for tool in _TOOLS if (found := _version(tool))},
         "model_name": network.source.name,
-        "digest": network.source.digest,
+        "digest": network.digest,
         "source": dict(network.source.sha256),
         "target": serving.target,
         "backend": serving.backend,
@@ -56,13 +55,7 @@ def describe_network(
         **form.details,
         "pictures": len(network.reference.names),
         "parity": {precision: figures_as_json(figures) for precision, figures in form.parity.items()},
-        # JSON has no infinity: a figure without a limit is not among them.
-        "bounds": {
-            precision: {
-                name: limit for name, limit in bounds[precision].items() if name in figures and math.isfinite(limit)
-            }
-            for precision, figures in form.parity.items()
-        },
+        "bounds": {precision: finite(bounds[precision], figures) for precision, figures in form.parity.items()},
         "judge": network.reference.judge.as_json(),
     }
     if isinstance(network, ExportedDetector):

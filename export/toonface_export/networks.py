@@ -23,7 +23,12 @@ from toonface_export.onnx_graph import input_names, shape_of
 from toonface_export.paddle_model import PaddleModel, read_paddle_model
 from toonface_export.paddle_process import convert_to_onnx
 from toonface_export.pipeline import Module
-from toonface_export.preprocessing import Normalisation, detector_preprocessing, embedder_normalisation
+from toonface_export.preprocessing import (
+    Normalisation,
+    detector_preprocessing,
+    embedder_digest,
+    embedder_normalisation,
+)
 from toonface_export.references import Reference, detector_answers, embedder_answers
 from toonface_export.samples import as_faces
 from toonface_export.serving import Serving
@@ -55,6 +60,11 @@ class ExportedDetector:
     anchors: int
     nms: NmsParameters
 
+    @property
+    def digest(self) -> str:
+        """Names weights and program."""
+        return self.source.digest
+
 
 @dataclass(frozen=True)
 class ExportedEmbedder:
@@ -73,6 +83,11 @@ class ExportedEmbedder:
     reference: Reference
     normalisation: Normalisation
     dimension: int
+
+    @property
+    def digest(self) -> str:
+        """Names what the embedder computes, to which galleries are tied: see `embedder_digest`."""
+        return embedder_digest(self.source, self.normalisation)
 
 
 def export_detector(
@@ -104,7 +119,8 @@ def export_detector(
         detector_answers(source, pictures, preprocessing.normalisation, nms, levels),
         DetectorJudge(nms.parameters, nms.score_threshold, evidence.options.det_threshold),
     )
-    wanted = _wanted(serving, serving.detector_precision, evidence, evidence.calibration_scenes(placed))
+    calibration = evidence.calibration_scenes(placed)
+    wanted = _wanted(serving, serving.detector_precision, serving.detection_batch, evidence, calibration)
     form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedDetector(
         source=source,
@@ -155,7 +171,8 @@ def export_embedder(
         embedder_answers(source, faces, normalisation, input_names(converted)[0]),
         EmbedderJudge(evidence.options.rec_threshold),
     )
-    wanted = _wanted(serving, serving.embedder_precision, evidence, evidence.calibration_faces(faces_of))
+    calibration = evidence.calibration_faces(faces_of)
+    wanted = _wanted(serving, serving.embedder_precision, serving.embedding_batch, evidence, calibration)
     form = choose_form(source.name, graph, reference, wanted, progress)
     return ExportedEmbedder(
         source=source, form=form, reference=reference, normalisation=normalisation, dimension=dimension
@@ -171,7 +188,7 @@ def with_note_of_no_faces(name: str, form: Form) -> Form:
 
 
 def _wanted(
-    serving: Serving, precision: Precision, evidence: Evidence, calibration: NDArray[np.uint8] | None
+    serving: Serving, precision: Precision, batch: int, evidence: Evidence, calibration: NDArray[np.uint8] | None
 ) -> Wanted:
     return Wanted(
         target=serving.target,
@@ -179,6 +196,7 @@ def _wanted(
         precision=precision,
         fall_back=serving.fall_back,
         bounds=evidence.bounds,
+        most_together=batch,
         calibration=calibration,
     )
 

@@ -54,7 +54,7 @@ class PaddleModel:
 
     @property
     def digest(self) -> str:
-        """`sha256:<hex>` over weights and program: it names what the model computes, however it is served."""
+        """`sha256:<hex>` over weights and program, however they are served."""
         both = f"{self.sha256[PARAMETERS]}\n{self.sha256[self.own_program.name]}\n"
         return "sha256:" + hashlib.sha256(both.encode()).hexdigest()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,10 @@ class Normalisation:
         scaled = pixels.astype(np.float32) * np.float32(self.scale)
         normal = (scaled - np.asarray(self.mean, dtype=np.float32)) / np.asarray(self.std, dtype=np.float32)
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+
+# What PaddleX writes for both of its embedders.
+_USUAL_OF_EMBEDDERS = Normalisation(1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,22 @@ def embedder_normalisation(model: PaddleModel) -> Normalisation:
     return _normalisation(
         model, settings.get("scale", 1 / 255), settings.get("mean", _IMAGENET_MEAN), settings.get("std", _IMAGENET_STD)
     )
+
+
+def embedder_digest(model: PaddleModel, normalisation: Normalisation) -> str:
+    """`sha256:<hex>` that names what an embedder computes, however it is served.
+
+    With the usual normalisation it is the digest of weights and program alone; any other changes every embedding, and
+    so the digest.
+    """
+    usual = _USUAL_OF_EMBEDDERS
+    # Decimals that were cut short in the file, such as 0.0039216, do not make another network.
+    if np.allclose(normalisation.factor, usual.factor, rtol=1e-4) and np.allclose(
+        normalisation.offset, usual.offset, rtol=1e-4
+    ):
+        return model.digest
+    both = f"{model.digest}\n{json.dumps(asdict(normalisation))}\n"
+    return "sha256:" + hashlib.sha256(both.encode()).hexdigest()
 
 
 def _resize(model: PaddleModel, settings: Mapping[str, Any]) -> DetectorInput:

@@ -104,7 +104,7 @@ def write_repository(
             anchors=detector.anchors,
             nms=detector.nms,
             dimension=embedder.dimension,
-            embedder=embedder.source.digest,
+            embedder=embedder.digest,
             options=pipeline.options,
             serving=pipeline.serving,
             detector_precision=detector.form.precision,
@@ -115,7 +115,7 @@ def write_repository(
         networks: dict[str, ExportedDetector | ExportedEmbedder] = {FACE_DETECTION: detector, FACE_EMBEDDING: embedder}
         manifests = _write_models(repository, models, networks, pipeline.serving, bounds)
         if pipeline.serving.backend == "tensorrt" and not engine_later:
-            build_engines(repository, *require_gpu(INSTEAD), progress, bounds)
+            build_engines(repository, *require_gpu(INSTEAD), progress)
             manifests = {name: read_json(repository / name / MODEL_MANIFEST) for name in networks}
         return write_manifest(
             repository, describe(pipeline, manifests[FACE_DETECTION], manifests[FACE_EMBEDDING], models)

@@ -19,15 +19,21 @@ Runner = Callable[[NDArray[np.uint8]], Answers]
 """From pictures UINT8 [N,h,w,3] to the network's outputs by name, one row a picture."""
 
 
-def onnx_runner(model: onnx.ModelProto) -> Runner:
-    """ONNX Runtime on the CPU, one picture at a time. What is FP16 in the graph is rounded as a GPU would."""
+def onnx_runner(model: onnx.ModelProto, *, together: bool = False) -> Runner:
+    """ONNX Runtime on the CPU. What is FP16 in the graph is rounded as a GPU would.
+
+    Args:
+        model: the graph.
+        together: compute all pictures as one batch, and not one at a time.
+    """
     graph = emulate_half(model) if has_halves(model) else model
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     outputs = [output.name for output in session.get_outputs()]
 
     def run(pictures: NDArray[np.uint8]) -> Answers:
-        rows = [session.run(outputs, {name: pictures[row : row + 1]}) for row in range(len(pictures))]
+        step = len(pictures) if together else 1
+        rows = [session.run(outputs, {name: pictures[row : row + step]}) for row in range(0, len(pictures), step)]
         return _stacked([dict(zip(outputs, row, strict=True)) for row in rows])
 
     return run
@@ -38,30 +44,32 @@ _NO_ARITHMETIC = ("Const", "Input", "Output", "Reorder", "Reshape", "Transpose",
 
 
 class OpenVinoRunner:
-    """OpenVINO on this processor, compiled for one picture, as the server does."""
+    """OpenVINO on this processor, compiled for one picture, as the server does, or for another batch."""
 
-    def __init__(self, model: Any, precision: str) -> None:
+    def __init__(self, model: Any, precision: str, batch: int = 1) -> None:
         """Compile.
 
         Args:
             model: an `openvino.Model`, or the path of a file that OpenVINO reads; it may be reshaped.
             precision: OpenVINO's INFERENCE_PRECISION_HINT, `f32` or `bf16`.
+            batch: pictures that are computed together.
         """
         import openvino
 
         core = openvino.Core()
         network = core.read_model(model) if isinstance(model, str | Path) else model
-        network.reshape({tensor.any_name: [1, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
+        network.reshape({tensor.any_name: [batch, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
         self._compiled = core.compile_model(
             network, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
         )
         self._outputs = [output.any_name for output in self._compiled.outputs]
+        self._batch = batch
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Answers:
-        """The outputs for pictures UINT8 [N,h,w,3]."""
+        """The outputs for pictures UINT8 [N,h,w,3]; N is a multiple of the batch."""
         answers = []
-        for row in range(len(pictures)):
-            outputs = self._compiled(pictures[row : row + 1])
+        for row in range(0, len(pictures), self._batch):
+            outputs = self._compiled(pictures[row : row + self._batch])
             answers.append({name: np.array(outputs[name], np.float32) for name in self._outputs})
         return _stacked(answers)
 

@@ -20,7 +20,7 @@ from small_networks import swish_layers
 from toonface_contract.errors import ExportError
 from toonface_contract.names import FACE_SIZE
 from toonface_ensemble.decode import decode_image
-from toonface_export import forms
+from toonface_export import forms, networks
 from toonface_export.bounds import BOUNDS, missed, tightened
 from toonface_export.embedder_graph import build_embedder
 from toonface_export.figures import Figure
@@ -28,12 +28,21 @@ from toonface_export.forms import Form, Wanted, choose_form
 from toonface_export.half import emulate_half, to_half
 from toonface_export.half_search import EDGES, half_graph
 from toonface_export.judges import EmbedderJudge
-from toonface_export.networks import with_note_of_no_faces
+from toonface_export.networks import (
+    ExportedDetector,
+    ExportedEmbedder,
+    export_detector,
+    export_embedder,
+    with_note_of_no_faces,
+)
 from toonface_export.pictures import face_crops
+from toonface_export.pipeline import Pipeline
 from toonface_export.preprocessing import Normalisation
 from toonface_export.quantise import exact_operations, quantise
 from toonface_export.references import Reference
 from toonface_export.runners import OpenVinoRunner, onnx_runner, openvino_precisions
+from toonface_export.serving import Backend
+from toonface_export.triton_config import Computed
 
 PLAIN = Normalisation(1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CPU = Wanted("cpu", "openvino", "auto", False, BOUNDS)
@@ -112,6 +121,105 @@ def test_a_processor_without_bf16_is_told_and_f32_is_served(
     )
     with pytest.raises(ExportError, match="cannot compute in bf16 .*; the model was not written"):
         _choose(exported, dataclasses.replace(CPU, precision="bf16"))
+
+
+def _mixing(graph: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """The graph with what one row answers moved away from the mean of its batch: one picture alone stays as it is."""
+    mixed = onnx.ModelProto()
+    mixed.CopyFrom(graph)
+    for node in mixed.graph.node:
+        node.output[:] = ["own_rows" if name == output else name for name in node.output]
+        node.input[:] = ["own_rows" if name == output else name for name in node.input]
+    mixed.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["own_rows"], ["mean_row"], axes=[0], keepdims=1, name="mean_row"),
+            helper.make_node("Sub", ["own_rows", "mean_row"], ["apart"], name="apart"),
+            helper.make_node("Add", ["own_rows", "apart"], [output], name="mixed_rows"),
+        ]
+    )
+    return mixed
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(("kind", "output"), [("detector", "scores"), ("embedder", "embedding")])
+def test_rows_that_mix_are_refused(exported: Exported, backend: Backend, kind: str, output: str) -> None:
+    network: ExportedDetector | ExportedEmbedder = getattr(exported, kind)
+    graph, reference = _mixing(network.form.graph, output), network.reference
+    alone = Wanted("cpu", backend, "f32", False, BOUNDS)
+    choose_form("mixing", graph, reference, alone, lambda step: None)
+    together = dataclasses.replace(alone, most_together=4)
+    count = min(4, len(reference.names))
+    with pytest.raises(ExportError, match=f"parity with Paddle failed in f32 in a batch of {count}: .*not written"):
+        choose_form("mixing", graph, reference, together, lambda step: None)
+    choose_form("not mixing", network.form.graph, reference, together, lambda step: None)
+    with pytest.raises(ExportError, match="in a batch of 2: "):  # the picture and its negative
+        choose_form("mixing", graph, reference.only([0]), together, lambda step: None)
+
+
+@pytest.mark.parametrize("export", [export_detector, export_embedder])
+def test_as_many_pictures_are_computed_together_as_a_request_may_hold(
+    demo_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, export: Callable[..., object]
+) -> None:
+    asked: list[int] = []
+
+    def choose(name: str, graph: onnx.ModelProto, reference: Reference, wanted: Wanted, progress: object) -> Form:
+        asked.append(wanted.most_together)
+        raise ExportError("enough")
+
+    monkeypatch.setattr(networks, "choose_form", choose)
+    serving = demo_pipeline.serving.changed(detection_batch=3, embedding_batch=5)
+    modules = demo_pipeline.modules
+    with pytest.raises(ExportError, match="enough"):
+        export(modules.detection if export is export_detector else modules.recognition, serving, lambda step: None)
+    assert asked == [3 if export is export_detector else 5]
+
+
+def _judged(monkeypatch: pytest.MonkeyPatch, *passes: str) -> list[str]:
+    """Fake the comparison: these precisions pass. Returns a list of what is tried."""
+    tried: list[str] = []
+
+    def form(attempt: object, precision: Computed) -> tuple[Form | None, str]:
+        tried.append(precision)
+        if precision not in passes:
+            return None, f"{precision} is too far off"
+        details = {"executed": {precision: {precision: 1}}}
+        return Form(precision, {}, onnx.ModelProto(), {precision: {}}, details), ""
+
+    monkeypatch.setattr(forms._Attempt, "form", form)
+    return tried
+
+
+def test_left_to_itself_bf16_that_misses_its_bound_is_not_for_the_server_to_choose(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = _judged(monkeypatch, "f32")
+    form = _choose(exported, CPU)
+    assert tried == ["f32", "bf16"]
+    assert (form.precision, form.details["executed"]) == ("f32", {"f32": {"f32": 1}})
+    assert form.notes == ("MobileFaceNet is served in f32, not in bf16: bf16 is too far off",)
+
+
+@pytest.mark.parametrize(
+    ("passing", "tried"),
+    [(("bf16", "f32"), ["int8", "bf16"]), (("f32",), ["int8", "bf16", "f32"])],
+)
+def test_int8_falls_back_to_bf16_and_then_to_f32(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, passing: tuple[str, ...], tried: list[str]
+) -> None:
+    asked = _judged(monkeypatch, *passing)
+    form = _choose(exported, dataclasses.replace(CPU, precision="int8", fall_back=True))
+    assert asked == tried
+    assert form.precision == tried[-1]
+    assert form.notes == tuple(
+        f"MobileFaceNet is not served in {precision}: {precision} is too far off" for precision in tried[:-1]
+    )
+
+
+def test_a_chain_of_which_nothing_passes_is_refused(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = _judged(monkeypatch)
+    with pytest.raises(ExportError, match="MobileFaceNet: f32 is too far off; the model was not written"):
+        _choose(exported, dataclasses.replace(CPU, precision="int8", fall_back=True))
+    assert tried == ["int8", "bf16", "f32"]
 
 
 def test_a_precision_that_misses_its_bound_is_refused_or_fallen_back_from(exported: Exported) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ from toonface_contract.errors import ExportError
 from toonface_ensemble.placement import DetectorInput
 from toonface_export.families import DETECTORS, family_of
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, PaddleModel
-from toonface_export.preprocessing import Normalisation, detector_preprocessing, embedder_normalisation
+from toonface_export.preprocessing import (
+    Normalisation,
+    detector_preprocessing,
+    embedder_digest,
+    embedder_normalisation,
+)
 
 # As PaddleX writes them into inference.yml.
 RESIZE = {"type": "Resize", "interp": 2, "keep_ratio": False, "target_size": [640, 640]}
@@ -123,6 +129,27 @@ def test_an_embedder_is_read() -> None:
 def test_an_embedder_that_cannot_be_served_is_named(operations: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ExportError, match=message):
         embedder_normalisation(_embedder(*operations))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Normalisation(1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), True),
+        (Normalisation(0.0039216, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), True),
+        (Normalisation(1.0, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)), True),
+        (Normalisation(1 / 255, (0.5, 0.5, 0.49), (0.5, 0.5, 0.5)), False),
+        (Normalisation(1 / 255, (0.5, 0.5, 0.5), (0.6, 0.5, 0.5)), False),
+    ],
+)
+def test_an_unusual_normalisation_makes_another_embedder(other: Normalisation, same: bool) -> None:
+    folder = Path("folder")
+    digests = {PROGRAM: "one", PARAMETERS: "two"}
+    model = PaddleModel(folder, "MobileFaceNet", {}, digests, folder / PROGRAM, folder / PARAMETERS)
+    digest = embedder_digest(model, other)
+    assert (digest == model.digest) == same
+    assert digest.startswith("sha256:") and len(digest) == len(model.digest)
+    heavier = replace(model, sha256={**digests, PARAMETERS: "three"})
+    assert embedder_digest(heavier, other) != digest
 
 
 def test_the_multiplied_out_formula_is_the_formula() -> None:

@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from export_helpers import Exported
 
 from toonface_contract.errors import ExportError
 from toonface_export import swap
 from toonface_export.bounds import BOUNDS
+from toonface_export.cli_inspect import inspect
 from toonface_export.cli_support import finish
 from toonface_export.digests import with_files, write_json
 from toonface_export.families import EMBEDDERS
@@ -18,6 +20,7 @@ from toonface_export.network_stages import face_detection
 from toonface_export.output import assembled, check_output
 from toonface_export.paddle_model import PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.pipeline import Module, Pipeline
+from toonface_export.preprocessing import Normalisation
 from toonface_export.repository import export_repository, write_repository
 from toonface_export.swap import replace_folder
 
@@ -66,6 +69,27 @@ def test_the_manifest_tells_what_is_in_it_and_where_it_came_from(exported: Expor
     for model, section in (("face_detection", "detector"), ("face_embedding", "recogniser")):
         assert json.loads((exported.path / model / "model.json").read_text()) == manifest[section]
     assert manifest["engines"] == {}
+
+
+def test_an_embedder_with_another_normalisation_has_a_name_of_its_own(exported: Exported, tmp_path: Path) -> None:
+    other = dataclasses.replace(
+        exported.embedder, normalisation=Normalisation(1 / 255, (0.4, 0.4, 0.4), (0.5, 0.5, 0.5))
+    )
+    path = tmp_path / "repository"
+    manifest = write_repository(exported.pipeline, exported.detector, other, path, lambda step: None)
+    assert manifest["embedder"] == manifest["recogniser"]["digest"] != exported.manifest["embedder"]
+    assert manifest["embedder"] in (path / "gallery_search" / "config.pbtxt").read_text()
+
+
+def test_inspect_shows_a_repository(exported: Exported) -> None:
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(inspect, [str(exported.path)])
+    assert shown.exit_code == 0, shown.output
+    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in shown.output.splitlines() if "│" in line]
+    assert ["input", "256x320 (height x width), keep_ratio True, interpolation area"] in rows
+    assert [value for name, value in rows if name == "pictures compared"] == ["2", "16"]
+    assert [value for name, value in rows if name == "model"] == ["BlazeFace-FPN-SSH", "MobileFaceNet"]
+    assert ["files", str(len(exported.manifest["files"]))] in rows
+    assert "parity of the engine" not in shown.output
 
 
 def _strict_json(text: str) -> object:
