@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -32,23 +33,36 @@ class Gpu:
 
 
 def find_gpu() -> Gpu | None:
-    """The first GPU that NVIDIA's driver names; None if there is no driver or no GPU."""
+    """The GPU that TensorRT builds for, CUDA's first; None if there is no driver or no GPU that CUDA may use."""
     import pynvml
 
+    place = _first_of_cuda()
+    if place is None:
+        return None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return None
     try:
-        if pynvml.nvmlDeviceGetCount() == 0:
-            return None
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handle = pynvml.nvmlDeviceGetHandleByPciBusId(place)
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
         return Gpu(pynvml.nvmlDeviceGetName(handle), f"{major}.{minor}")
     except pynvml.NVMLError:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _first_of_cuda() -> bytes | None:
+    """PCI bus id of CUDA's device 0: NVML has an order of its own, and does not heed CUDA_VISIBLE_DEVICES."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, place = ctypes.c_int(), ctypes.create_string_buffer(32)
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    return None if cuda.cuDeviceGetPCIBusId(place, len(place), device) else place.value
 
 
 def require_gpu(instead: str) -> tuple[Any, Gpu]:
