@@ -93,7 +93,7 @@ def _network(
     if serving.backend == "tensorrt":
         return TensorRtModel(**tensors_and_queue, profiles=len(batches), warm_up=batches)
     if serving.backend == "onnxruntime":
-        warm_up = (batches[0], batches[-1])
+        warm_up = tuple(sorted({batches[0], batches[-1]}))
         return OnnxRuntimeModel(**tensors_and_queue, threads=serving.threads, warm_up=warm_up, unasked=unasked)
     if precision == "f16":
         raise ValueError("OpenVINO on a CPU does not compute in f16")

@@ -134,6 +134,7 @@ def test_networks_are_warmed_up_in_the_batches_that_their_backend_tells_apart() 
 
     assert warm_ups() == [[1], [1]]
     assert warm_ups(backend="onnxruntime", detection_batch=3, embedding_batch=16) == [[1, 3], [1, 16]]
+    assert warm_ups(backend="onnxruntime", detection_batch=1, embedding_batch=1) == [[1], [1]]
     engine = {"detection_batches": [4, 99], "embedding_batches": [8]}
     assert warm_ups(target="gpu", engine=engine) == [[1, 4, 8], [1, 8, 64]]
 
