@@ -30,12 +30,12 @@ _ROOT = Path(__file__).resolve().parents[2]
 def bench_export(
     models: tuple[str, ...], models_dir: Path, threads: int | None, rounds: int, seconds: float, as_json: bool
 ) -> None:
-    """Compare every form of the exported models that runs here with Paddle Inference on oneDNN.
+    """Compare every form of the exported models with Paddle Inference on oneDNN.
 
     Each engine runs in a process of its own with the same number of threads, and they take turns. Paddle's time
     includes its NMS and not the normalisation of the pictures; an exported graph's is the other way round. CPU ms is
     the processor time of one picture in a batch of 8, all threads together, which other work on the machine disturbs
-    less.
+    less. The form in f16 is for GPUs: its row has no times, and its rounding is emulated.
 
     \b
     Example:

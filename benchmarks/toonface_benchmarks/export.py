@@ -1,4 +1,4 @@
-"""What each model becomes in each form that runs here: size, distance from Paddle, and speed beside Paddle's own."""
+"""What each model becomes in each form: size, distance from Paddle, and the speed of those that run here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toonface_benchmarks.export_forms import Backend, common_graph, engine_spec, form_of, paddle_spec
+from toonface_benchmarks.export_forms import Backend, common_graph, engine_spec, form_of, half_form, paddle_spec
 from toonface_benchmarks.random_models import write_random_model
 from toonface_benchmarks.speeds import Speed, take_turns
 from toonface_export.bounds import BOUNDS, misses
@@ -35,14 +35,14 @@ class Row:
     Attributes:
         model: PaddleX's name.
         trained: whether its parameters are, or random.
-        engine: who computes.
+        engine: who computes; `gpu` for the form that a GPU would get, which none computes here.
         precision: in what.
         megabytes: of its files.
         nodes: of its graph, before a quantisation.
         seconds: from the inference folder to the form, compared with Paddle.
         parity: figures by name.
         missed: what is over its bound, in words.
-        speed: of calls.
+        speed: of calls; None for a GPU's form.
     """
 
     model: str
@@ -54,11 +54,11 @@ class Row:
     seconds: float | None
     parity: Mapping[str, float]
     missed: Sequence[str]
-    speed: Speed
+    speed: Speed | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "throughput": self.speed.throughput}
+        return {**asdict(self), "throughput": None if self.speed is None else self.speed.throughput}
 
 
 def measure(
@@ -121,6 +121,10 @@ def _measure_model(job: _Job) -> list[Row]:
         job.tell(f"{kind} in {precision}")
         started = time.perf_counter()
         forms[kind, precision] = (form_of(exported, kind, precision), shared + time.perf_counter() - started)
+    job.tell("f16, for a GPU")
+    started = time.perf_counter()
+    half = half_form(exported)
+    half_seconds = shared + time.perf_counter() - started
     specs = [paddle_spec(exported, job.threads)]
     for (kind, _), (form, _) in forms.items():
         specs.append(engine_spec(form, exported.reference, kind, job.scratch, job.threads))
@@ -128,19 +132,21 @@ def _measure_model(job: _Job) -> list[Row]:
     size = sum(path.stat().st_size for path in (exported.source.program, exported.source.parameters)) / 1e6
     rows = [Row(job.model, job.trained, "paddle", "f32", size, None, None, {}, (), paddle)]
     for ((kind, precision), (form, taken)), speed in zip(forms.items(), speeds, strict=True):
-        figures = form.parity[precision]
-        rows.append(
-            Row(
-                model=job.model,
-                trained=job.trained,
-                engine=kind,
-                precision=precision,
-                megabytes=sum(map(len, form.files.values())) / 1e6,
-                nodes=len(form.graph.graph.node),
-                seconds=taken,
-                parity={name: figure.value for name, figure in figures.items()},
-                missed=misses(figures, BOUNDS[precision]),
-                speed=speed,
-            )
-        )
-    return rows
+        rows.append(_row(job, kind, precision, form, taken, speed))
+    return [*rows, _row(job, "gpu", "f16", half, half_seconds, None)]
+
+
+def _row(job: _Job, engine: str, precision: Computed, form: Form, taken: float, speed: Speed | None) -> Row:
+    figures = form.parity[precision]
+    return Row(
+        model=job.model,
+        trained=job.trained,
+        engine=engine,
+        precision=precision,
+        megabytes=sum(map(len, form.files.values())) / 1e6,
+        nodes=len(form.graph.graph.node),
+        seconds=taken,
+        parity={name: figure.value for name, figure in figures.items()},
+        missed=misses(figures, BOUNDS[precision]),
+        speed=speed,
+    )

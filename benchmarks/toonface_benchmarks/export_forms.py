@@ -13,12 +13,14 @@ from toonface_export.bounds import BOUNDS
 from toonface_export.evidence import Evidence
 from toonface_export.families import DETECTORS
 from toonface_export.forms import Form, Wanted, choose_form
+from toonface_export.half_search import half_graph
 from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
 from toonface_export.pictures import face_crops, face_scenes
 from toonface_export.pipeline import Module
 from toonface_export.references import Reference
+from toonface_export.runners import onnx_runner
 from toonface_export.serving import Serving
-from toonface_export.triton_config import Computed
+from toonface_export.triton_config import MODEL_FILENAME, Computed
 
 Backend = Literal["openvino", "onnxruntime"]
 
@@ -52,6 +54,15 @@ def form_of(exported: ExportedDetector | ExportedEmbedder, kind: Backend, precis
         calibration=drawn[seen:],  # others than those that are compared
     )
     return choose_form(exported.source.name, exported.form.graph, exported.reference, wanted, lambda step: None)
+
+
+def half_form(exported: ExportedDetector | ExportedEmbedder) -> Form:
+    """The form in f16 that a GPU would get, compared with Paddle by emulated rounding, whatever comes of it."""
+    reference, limits = exported.reference, BOUNDS["f16"]
+    half = half_graph(exported.form.graph, reference, limits)
+    figures = reference.figures(onnx_runner(half.graph)(reference.pictures))
+    files = {MODEL_FILENAME: half.graph.SerializeToString(deterministic=True)}
+    return Form("f16", files, half.graph, {"f16": figures}, {"kept_in_f32": list(half.kept)})
 
 
 def paddle_spec(exported: ExportedDetector | ExportedEmbedder, threads: int) -> EngineSpec:

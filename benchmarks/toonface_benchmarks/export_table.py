@@ -45,9 +45,6 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    speed = row.speed
-    paddle = row.engine == "paddle"
-    ratios = [_ratio(speed.ratio[batch], speed.ratio_range[batch]) for batch in BATCHES]
     return [
         row.model if row.trained else f"{row.model}, random",
         f"{row.engine} {row.precision}",
@@ -55,6 +52,17 @@ def _cells(row: Row) -> list[str]:
         "" if row.nodes is None else str(row.nodes),
         "" if row.seconds is None else f"{row.seconds:.0f}",
         _parity(row),
+        *_times(row),
+    ]
+
+
+def _times(row: Row) -> list[str]:
+    speed = row.speed
+    if speed is None:
+        return [""] * (len(BATCHES) + 4)
+    paddle = row.engine == "paddle"
+    ratios = [_ratio(speed.ratio[batch], speed.ratio_range[batch]) for batch in BATCHES]
+    return [
         *(f"{speed.milliseconds[batch]:.1f}" for batch in BATCHES),
         f"{speed.throughput:.1f}",
         "" if paddle else ", ".join(ratios),

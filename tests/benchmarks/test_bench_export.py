@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from toonface_benchmarks.engines import Engine, EngineSpec, Kind, Turn
 from toonface_benchmarks.export import Row
+from toonface_benchmarks.export_forms import common_graph, half_form
 from toonface_benchmarks.export_table import head, lines
 from toonface_benchmarks.random_models import write_random_model
 from toonface_benchmarks.speeds import BATCHES, Speed, speed_of, take_turns
@@ -104,12 +105,23 @@ def test_the_table_is_markdown() -> None:
         Row("MobileFaceNet", True, "paddle", "f32", 4.2, None, None, {}, (), speed),
         Row("MobileFaceNet", False, "openvino", "int8", 2.2, 103, 12.0, {"cosine_distance": 0.02}, ("over",), speed),
     ]
-    (names, rule), (paddle, ours) = head().splitlines(), lines(rows).splitlines()
-    assert names.count("|") == rule.count("|") == paddle.count("|") == ours.count("|")
+    rows.append(Row("MobileFaceNet", True, "gpu", "f16", 2.1, 105, 9.0, {"cosine_distance": 3e-5}, (), None))
+    (names, rule), (paddle, ours, half) = head().splitlines(), lines(rows).splitlines()
+    assert names.count("|") == rule.count("|") == paddle.count("|") == ours.count("|") == half.count("|")
+    assert half == f"| MobileFaceNet | gpu f16 | 2.1 | 105 | 9 | 1-cos 3e-05 | {' | '.join([''] * 7)} |"
+    assert [row.as_dict()["throughput"] for row in rows[1:]] == [800.0, None]
     assert "paddle f32 | 4.2 |  |  |" in paddle
     assert "MobileFaceNet, random | openvino int8 | 2.2 | 103 | 12 | 1-cos 0.02 **over its bound**" in ours
     assert "2.00 (1.50 to 2.50)" in ours
     assert ours.endswith("| 5.0 | 3.00 (2.90 to 3.10) |")
+
+
+def test_the_form_for_a_gpu_is_compared_with_its_rounding_emulated() -> None:
+    exported = common_graph("MobileFaceNet", MODELS / "MobileFaceNet")
+    form = half_form(exported)
+    assert sum(map(len, form.files.values())) < 0.6 * exported.form.graph.ByteSize()
+    assert form.details["kept_in_f32"] == []
+    assert 1e-7 < form.parity["f16"]["cosine_distance"].value < BOUNDS["f16"]["cosine_distance"]
 
 
 def test_an_unknown_model_is_a_usage_error() -> None:

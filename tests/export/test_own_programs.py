@@ -13,12 +13,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tensorrt_rtx
+from onnx import TensorProto
 
 from toonface_contract.errors import ExportError
 from toonface_export.bounds import BOUNDS, scaled
+from toonface_export.engine import EngineBuilder, EngineSettings
 from toonface_export.evidence import Evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
-from toonface_export.networks import ExportedDetector, export_detector, export_embedder
+from toonface_export.forms import Wanted, choose_form
+from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
 from toonface_export.nms import read_nms
 from toonface_export.paddle_model import LEGACY_PROGRAM, PARAMETERS, PROGRAM, read_paddle_model, sha256_of
 from toonface_export.paddle_process import paddle_detections
@@ -209,9 +213,27 @@ def test_anchors_that_are_no_plain_squares_are_refused(changed: dict[str, object
 def test_every_model_in_either_form(tmp_path: Path, name: str, form: str) -> None:
     _write(tmp_path, (name,), legacy=form == "legacy")
     module = Module(model_name=name, model_dir=tmp_path / name)
+    _export(module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*DETECTORS, *EMBEDDERS])
+def test_every_model_in_half_and_as_an_engine(tmp_path: Path, name: str) -> None:
+    """Rounding is emulated, and the engine is built by TensorRT for RTX, which needs no GPU for it."""
+    _write(tmp_path, (name,), legacy=False)
+    exported = _export(Module(model_name=name, model_dir=tmp_path / name))
+    wanted = Wanted("gpu", "tensorrt", "f16", False, BOUNDS, most_together=8)
+    form = choose_form(name, exported.form.graph, exported.reference, wanted, lambda step: None)
+    assert form.precision == "f16"
+    kinds = [tensor.data_type for tensor in form.graph.graph.initializer]
+    assert kinds.count(TensorProto.FLOAT16) > 0, form.details["kept_in_f32"]
+    builder = EngineBuilder(tensorrt_rtx, lambda text: None)
+    assert len(builder.build(form.graph.SerializeToString(), EngineSettings(batches=(1, 8)))) > 100_000
+
+
+def _export(module: Module) -> ExportedDetector | ExportedEmbedder:
     # Random networks multiply what rounding leaves: PicoDet's boxes come out 0.06 px apart.
     evidence = Evidence(bounds={**BOUNDS, "f32": scaled(BOUNDS["f32"], 3)})
-    if name in DETECTORS:
-        export_detector(module, F32, lambda step: None, evidence)
-    else:
-        export_embedder(module, F32, lambda step: None, evidence)
+    if module.model_name in DETECTORS:
+        return export_detector(module, F32, lambda step: None, evidence)
+    return export_embedder(module, F32, lambda step: None, evidence)
