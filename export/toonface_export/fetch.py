@@ -102,7 +102,7 @@ def fetch_item(
 
     The first time, its SHA-256 is written into the lock file. What is here already is held against that, and so is what
     comes later, from whichever mirror. It takes its place in one step, once it is whole. Processes that fetch into one
-    folder wait for each other.
+    folder wait for each other, and those that write one lock file.
 
     Args:
         item: from `toonface_export.fetch_catalogue`.
@@ -115,7 +115,7 @@ def fetch_item(
     """
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(place.folder):
+        with _alone(place.folder / ".fetching"):
             return _fetch(item, place, received, renew)
     except OSError as error:
         raise FetchError(f"{item.name} cannot be kept in {place.folder}: {error}") from error
@@ -123,12 +123,21 @@ def fetch_item(
 
 def _fetch(item: Item, place: Place, received: Received, renew: bool) -> Fetched:
     target = place.folder / item.name
-    lock = read_lock(place.lock_file)
-    locked = lock.items.get(item.path)
+    locked = read_lock(place.lock_file).items.get(item.path)
     if target.exists() and not renew:
         return Fetched(item, target, _held(target, locked, place), new=False)
     part = place.folder / f".{item.name}.part"
     download(f"{place.address}/{item.path}", part, received, place.patience)
+    place.lock_file.parent.mkdir(parents=True, exist_ok=True)
+    # The lock file may be shared with other folders, and others may have written into it meanwhile.
+    with _alone(place.lock_file.with_name(f".{place.lock_file.name}.writing")):
+        return Fetched(item, target, _accepted(item, part, target, place, renew), new=True)
+
+
+def _accepted(item: Item, part: Path, target: Path, place: Place, renew: bool) -> Locked:
+    """Put what came in its place, if it is what the lock file holds, or the first."""
+    lock = read_lock(place.lock_file)
+    locked = lock.items.get(item.path)
     digest = sha256_of(part)
     if locked is not None and digest != locked.sha256 and not renew:
         part.unlink()
@@ -137,7 +146,7 @@ def _fetch(item: Item, place: Place, received: Received, renew: bool) -> Fetched
             f"{locked.sha256}; give --renew to take what is there now",
             code="fetch_changed",
         )
-    return Fetched(item, target, _put(item, part, digest, target, place, lock), new=True)
+    return _put(item, part, digest, target, place, lock)
 
 
 def _held(target: Path, locked: Locked | None, place: Place) -> Locked:
@@ -172,8 +181,8 @@ def _put(item: Item, part: Path, digest: str, target: Path, place: Place, lock: 
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """While this runs, no other process fetches into the folder."""
-    with (folder / ".fetching").open("w") as file:
+def _alone(path: Path) -> Iterator[None]:
+    """While this runs, no other process does what it does with the same path, that of an empty file."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

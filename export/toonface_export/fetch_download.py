@@ -52,11 +52,12 @@ def download(url: str, path: Path, received: Received, patience: Patience = Pati
     the server has another one by then, or cannot say.
 
     Raises:
-        FetchError: the server refuses, cannot be reached, or sends more or less than it said.
+        FetchError: `url` is none, the server refuses, cannot be reached, or sends more or less than it said; or the
+            proxy cannot be used.
     """
     part = _Part(path)
     failures, here = 0, part.size
-    with httpx.Client(timeout=patience.timeout, follow_redirects=True) as client:
+    with _client(patience.timeout) as client:
         while True:
             try:
                 _attempt(client, url, part, received)
@@ -67,11 +68,27 @@ def download(url: str, path: Path, received: Received, patience: Patience = Pati
                 if failures >= patience.attempts:
                     raise FetchError(f"{url} cannot be fetched: {error or type(error).__name__}") from error
                 time.sleep(patience.pause * 2 ** (failures - 1))
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise FetchError(f"{url} cannot be fetched: {error}") from error
             else:
                 part.forget()
                 return
+
+
+def _client(timeout: float) -> httpx.Client:
+    """A client that goes through the proxies of the environment."""
+    try:
+        return httpx.Client(timeout=timeout, follow_redirects=True)
+    except ImportError as error:
+        raise FetchError(
+            "the environment asks for a SOCKS proxy, which needs a package that is not installed: "
+            "pip install 'httpx[socks]'"
+        ) from error
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError(
+            f"the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: {error}; it must be an address of "
+            "http, https or socks5"
+        ) from error
 
 
 def _attempt(client: httpx.Client, url: str, part: _Part, received: Received) -> None:

@@ -55,12 +55,14 @@ def read_lock(path: Path) -> Lock:
     """Read a lock file; one that is not there is empty.
 
     Raises:
-        FetchError: it is not a lock file.
+        FetchError: it is not a lock file, or cannot be read.
     """
     try:
         return Lock.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Lock()
+    except OSError as error:
+        raise FetchError(f"lock file {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise FetchError(f"{path} is no lock file of `toonface fetch`: {error.errors()[0]['msg']}") from error
 

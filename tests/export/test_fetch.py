@@ -8,6 +8,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,9 @@ def place(store: Store, tmp_path: Path) -> Place:
 
 
 def _visible(folder: Path) -> set[str]:
-    """Everything in a folder but the file by which processes wait for each other."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - {".fetching"}
+    """Everything in a folder but the files by which processes wait for each other."""
+    waiting = {".fetching", f".{LOCK_FILE}.writing"}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - waiting
 
 
 def test_an_archive_becomes_a_folder_and_is_written_down(store: Store, place: Place) -> None:
@@ -119,6 +121,30 @@ def test_a_lock_holds_for_another_folder_and_another_mirror(store: Store, place:
         elsewhere = Place(tmp_path / "elsewhere", place.lock_file, mirror.address, place.patience)
         with pytest.raises(FetchError, match="is not what it was"):
             fetch_item(WEIGHTS, elsewhere)
+
+
+def test_two_folders_that_share_a_lock_file_lose_nothing(store: Store, place: Place, tmp_path: Path) -> None:
+    other = replace(place, folder=tmp_path / "other")
+
+    def meanwhile(size: int, total: int | None) -> None:
+        fetch_item(WEIGHTS, other)
+
+    fetch_item(GALLERY, place, meanwhile)
+    assert read_lock(place.lock_file).items.keys() == {GALLERY.path, WEIGHTS.path}
+
+
+def test_of_two_folders_that_share_a_lock_file_the_first_content_holds(
+    store: Store, place: Place, tmp_path: Path
+) -> None:
+    other = replace(place, folder=tmp_path / "other")
+
+    def meanwhile(size: int, total: int | None) -> None:
+        store.files[WEIGHTS.path] = b"others"
+        fetch_item(WEIGHTS, other)
+
+    with pytest.raises(FetchError, match="is not what it was"):
+        fetch_item(WEIGHTS, place, meanwhile)
+    assert (other.folder / WEIGHTS.name).read_bytes() == b"others"
 
 
 def test_renewing_replaces_folder_and_record(store: Store, place: Place) -> None:
@@ -200,6 +226,11 @@ def test_a_spoilt_lock_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "lock").write_text(content)
     with pytest.raises(FetchError, match=r"lock is no lock file of `toonface fetch`"):
         read_lock(tmp_path / "lock")
+
+
+def test_a_lock_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=f"lock file {tmp_path} cannot be read: Is a directory"):
+        read_lock(tmp_path)
 
 
 def test_no_lock_file_is_an_empty_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,9 +138,32 @@ def test_nobody_at_the_address(store: Store, tmp_path: Path) -> None:
         download("http://127.0.0.1:9/thing", tmp_path / "part", lambda size, total: None, PATIENCE)
 
 
-def test_an_address_that_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["http://[nowhere", "http://host:abc"])
+def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     with pytest.raises(FetchError, match="cannot be fetched"):
-        download("http://[nowhere/thing", tmp_path / "part", lambda size, total: None, PATIENCE)
+        download(f"{address}/thing", tmp_path / "part", lambda size, total: None, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("socks5://127.0.0.1:9", r"a SOCKS proxy, .*: pip install 'httpx\[socks\]'"),
+        (
+            "ftp://127.0.0.1:9",
+            "proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: .*; it must be an address",
+        ),
+        ("http://127.0.0.1:abc", "proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: Invalid port"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
+    for name in ("all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(FetchError, match=message):
+        _get(store, tmp_path / "part")
 
 
 def test_a_body_shorter_than_promised_every_time_is_given_up(store: Store, tmp_path: Path) -> None:
