@@ -14,7 +14,7 @@ import yaml
 
 from toonface_contract.errors import ExportError
 from toonface_export.paddle_parameters import check_parameters
-from toonface_export.paddle_program import parameter_shapes, read_program, with_single_precision_lists
+from toonface_export.paddle_program import KNOWN, parameter_shapes, read_program, with_single_precision_lists
 from toonface_export.paddle_run import run_paddle
 from toonface_export.scratch import lasting_scratch_folder, no_room
 
@@ -69,14 +69,18 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
         expected: the name that the pipeline file gives, if it does; inference.yml must agree.
 
     Raises:
-        ExportError: a file is missing, empty, damaged or not what it should be, Paddle cannot read the program, or the
-            model is not the one asked for.
+        ExportError: a file is missing, empty, unreadable, damaged or not what it should be, Paddle cannot read the
+            program, or the model is not the one asked for.
+        ConfigError: a program of Paddle 2 needs Paddle, which is not installed.
     """
-    if not folder.is_dir():
-        raise ExportError(f"{folder} is not a folder; model_dir must name what PaddleX's export wrote")
-    legacy = (folder / LEGACY_PROGRAM).exists() and not (folder / PROGRAM).exists()
-    files = (SETTINGS, LEGACY_PROGRAM if legacy else PROGRAM, PARAMETERS)
-    _check_files(folder, files)
+    try:
+        files = _files_of(folder)
+        sha256 = {file: sha256_of(folder / file) for file in files}
+    except OSError as error:
+        raise ExportError(
+            f"{error.filename or folder} cannot be read: {error.strerror}; make the folder and its files readable"
+        ) from error
+    legacy = LEGACY_PROGRAM in files
     settings = _read_settings(folder / SETTINGS)
     name = _model_name(settings, folder / SETTINGS, known)
     if expected is not None and name != expected:
@@ -87,7 +91,7 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
     program, parameters, translation = folder / files[1], folder / PARAMETERS, None
     if legacy:
         translation = lasting_scratch_folder()
-        run_paddle(folder, "translate", program, parameters, Path(translation.name) / "inference")
+        _translate(folder, program, parameters, Path(translation.name) / "inference")
         program, parameters = Path(translation.name) / PROGRAM, Path(translation.name) / PARAMETERS
     content = read_program(program)
     check_parameters(folder / PARAMETERS, parameter_shapes(content))
@@ -104,7 +108,7 @@ def read_paddle_model(folder: Path, *, known: tuple[str, ...], expected: str | N
         folder=folder,
         name=name,
         settings=settings,
-        sha256={file: sha256_of(folder / file) for file in files},
+        sha256=sha256,
         program=program,
         parameters=parameters,
         translation=translation,
@@ -117,13 +121,29 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_files(folder: Path, files: Sequence[str]) -> None:
+def _files_of(folder: Path) -> Sequence[str]:
+    """Names of the settings, the program and the parameters, all of which are there."""
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is not a folder; model_dir must name what PaddleX's export wrote")
+    legacy = (folder / LEGACY_PROGRAM).exists() and not (folder / PROGRAM).exists()
+    files = (SETTINGS, LEGACY_PROGRAM if legacy else PROGRAM, PARAMETERS)
     for file in files:
         path = folder / file
         if not path.is_file():
             raise ExportError(f"{path} is missing; an inference folder holds {PROGRAM}, {PARAMETERS} and {SETTINGS}")
         if path.stat().st_size == 0:
             raise ExportError(f"{path} is empty; export or copy the model again")
+    return files
+
+
+def _translate(folder: Path, program: Path, parameters: Path, prefix: Path) -> None:
+    """Have Paddle write a program of Paddle 2 in Paddle 3's form, with its parameters."""
+    try:
+        run_paddle(folder, "translate", program, parameters, prefix)
+    except ExportError as error:
+        raise ExportError(
+            f"{program}, with {parameters.name} beside it, cannot be read; {KNOWN}. {error.message}"
+        ) from error
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

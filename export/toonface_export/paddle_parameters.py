@@ -21,13 +21,30 @@ from toonface_contract.errors import ExportError
 # Fields of TensorDesc, with their wire type: `data_type` and `dims`, one number each.
 _DATA_TYPE, _DIMS = 0x08, 0x10
 
-# VarType.Type of framework.proto, as far as networks are stored in them.
+# VarType.Type of framework.proto, as far as the networks' parameters are of them.
 _DTYPES: Mapping[int, np.dtype[np.generic]] = {
     2: np.dtype(np.int32),
     3: np.dtype(np.int64),
     5: np.dtype(np.float32),
     6: np.dtype(np.float64),
 }
+# The others, by framework.proto's names: no network of such parameters was ever converted here and held to parity.
+_UNREAD: Mapping[int, str] = {
+    0: "BOOL",
+    1: "INT16",
+    4: "FP16",
+    20: "UINT8",
+    21: "INT8",
+    22: "BF16",
+    23: "COMPLEX64",
+    24: "COMPLEX128",
+    32: "FP8_E4M3FN",
+    33: "FP8_E5M2",
+}
+
+
+class _OtherType(Exception):
+    """Names a type of number that is not read, and where it was found."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ def check_parameters(path: Path, expected: Mapping[str, tuple[int, ...]]) -> Non
 
     Raises:
         ExportError: a record is cut short or damaged, a parameter is missing or one too many, or has another shape than
-            in the program, or holds a number that is not finite.
+            in the program, holds a number that is not finite, or is of a type that is not read.
     """
     remedy = "export the model again, or copy the whole folder"
     names = iter(sorted(expected))
@@ -62,6 +79,11 @@ def check_parameters(path: Path, expected: Mapping[str, tuple[int, ...]]) -> Non
                     )
                 if not np.isfinite(values).all():
                     raise ExportError(f"{path} is damaged: the parameter {name} holds numbers that are not finite")
+    except _OtherType as error:
+        read = ", ".join(str(dtype) for dtype in _DTYPES.values())
+        raise ExportError(
+            f"{path} holds numbers of the type {error}; read are {read}; export the model in FP32"
+        ) from error
     except (struct.error, EOFError, ValueError) as error:
         raise ExportError(f"{path} is damaged or half-written: {error}; {remedy}") from error
     missing = list(names)
@@ -91,6 +113,8 @@ def _description(content: bytes, start: int) -> _Record:
         value = _varint(numbers)
         if tag == _DATA_TYPE:
             dtype = _DTYPES.get(value)
+            if value in _UNREAD:
+                raise _OtherType(f"{_UNREAD[value]} (in the record at byte {start})")
         elif tag == _DIMS:
             shape.append(value)
         else:

@@ -20,6 +20,12 @@ Operation: TypeAlias = dict[str, Any]
 # 3, 3.3 writes 4.
 FORMATS = range(1, 5)
 
+KNOWN: str = (
+    f"known are the formats {FORMATS[0]} to {FORMATS[-1]} of inference.json, of Paddle 3.0 to 3.3, and "
+    "inference.pdmodel of Paddle 2 and 3"
+)
+"""Which programs can be read, for messages about one that cannot."""
+
 _PARAMETER = "p"
 _ARRAY, _SINGLE, _DOUBLE = "0.a_array", "0.a_f32", "0.a_f64"
 
@@ -38,10 +44,7 @@ def read_program(path: Path) -> dict[str, Any]:
     if not isinstance(base, dict) or base.get("magic") != "pir" or "program" not in content:
         raise ExportError(f"{path} is not a program of Paddle; export the model again, or copy the whole folder")
     if base.get("version") not in FORMATS:
-        raise ExportError(
-            f"{path} is a Paddle program of format {base.get('version')}, which cannot be read; known are the formats "
-            f"{FORMATS[0]} to {FORMATS[-1]}, of Paddle 3.0 to 3.3, and inference.pdmodel of Paddle 2 and 3"
-        )
+        raise ExportError(f"{path} is a Paddle program of format {base.get('version')}, which cannot be read; {KNOWN}")
     program: dict[str, Any] = content
     return program
 

@@ -1,13 +1,17 @@
+import errno
 import json
 import struct
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from toonface_contract.errors import ExportError
+from toonface_contract.errors import ConfigError, ExportError
 from toonface_export.families import DETECTORS, EMBEDDERS
-from toonface_export.paddle_model import PARAMETERS, PROGRAM, SETTINGS, read_paddle_model
+from toonface_export.paddle_model import LEGACY_PROGRAM, PARAMETERS, PROGRAM, SETTINGS, read_paddle_model
+from toonface_export.paddle_process import convert_to_onnx
 
 
 def test_a_whole_folder_is_read(embedder_folder: Path) -> None:
@@ -52,6 +56,37 @@ def test_an_empty_file_is_named(detector_folder: Path, name: str) -> None:
         read_paddle_model(detector_folder, known=DETECTORS)
 
 
+@pytest.mark.parametrize("name", [PROGRAM, LEGACY_PROGRAM, PARAMETERS, SETTINGS])
+def test_a_file_that_may_not_be_read_is_named(
+    detector_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    own = Path.open
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == name:  # root, who may be testing, would be let in
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return own(path, *arguments, **more)
+
+    if name == LEGACY_PROGRAM:
+        (detector_folder / PROGRAM).rename(detector_folder / LEGACY_PROGRAM)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        ExportError, match=f"{detector_folder / name} cannot be read: Permission denied; make the folder and its files"
+    ):
+        read_paddle_model(detector_folder, known=DETECTORS)
+
+
+@pytest.mark.parametrize("package", ["paddle", "paddle2onnx"])
+def test_without_paddle_the_extra_that_brings_it_is_named(
+    embedder_folder: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    model = read_paddle_model(embedder_folder, known=EMBEDDERS)
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"{embedder_folder} cannot be read without {package}, .*: pip install 'toonface\[export\]'"
+    with pytest.raises(ConfigError, match=message):
+        convert_to_onnx(model)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -73,7 +108,7 @@ def test_a_program_of_an_unknown_paddle_says_which_are_known(detector_folder: Pa
     program["base_code"]["version"] = version
     (detector_folder / PROGRAM).write_text(json.dumps(program))
     with pytest.raises(
-        ExportError, match=rf"of format {version}, .* known are the formats 1 to 4, of Paddle 3.0 to 3.3"
+        ExportError, match=rf"of format {version}, .* known are the formats 1 to 4 of inference.json, of Paddle 3.0"
     ):
         read_paddle_model(detector_folder, known=DETECTORS)
 

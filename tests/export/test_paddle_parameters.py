@@ -74,6 +74,12 @@ def test_a_cut_between_two_records(tmp_path: Path, kept: int, name: str) -> None
         (WHOLE[:17] + b"\xff" + WHOLE[18:], "is damaged or half-written"),
         (WHOLE[:20] + b"\x18" + WHOLE[21:], "the record at byte 0 has a description that is none"),
         (WHOLE[:21] + b"\x63" + WHOLE[22:], "the record at byte 0 has no known type of number"),
+        (
+            WHOLE[:21] + b"\x04" + WHOLE[22:],
+            r"numbers of the type FP16 \(in the record at byte 0\); read are int32, int",
+        ),
+        (WHOLE[:21] + b"\x16" + WHOLE[22:], "of the type BF16 .*, float32, float64; export the model in FP32"),
+        (WHOLE[:21] + b"\x00" + WHOLE[22:], "holds numbers of the type BOOL"),
         (WHOLE[:21] + b"\xff" * 7 + WHOLE[28:], "is damaged or half-written"),
         (WHOLE.replace(b"\x10\xc8\x01", b"\x10\xc8\x7f"), "says it is longer than the file"),
     ],
