@@ -10,7 +10,7 @@ from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.faces import find_faces
 from toonface_export.networks import ExportedDetector
 from toonface_export.runners import onnx_runner
-from toonface_export.samples import NamedFaces, Sample
+from toonface_export.samples import NamedFaces, Sample, as_face
 
 _MOST_FACES = 16
 
@@ -31,9 +31,10 @@ class FoundFaces:
         names: list[str] = []
         crops = []
         for sample in samples:
-            answers = run(self._detector.input.fit(sample.pixels)[np.newaxis])
+            pixels = sample.pixels
+            answers = run(self._detector.input.fit(pixels)[np.newaxis])
             faces = find_faces(
-                sample.pixels,
+                pixels,
                 answers["boxes"][0],
                 answers["scores"][0],
                 detector_input=self._detector.input,
@@ -46,5 +47,5 @@ class FoundFaces:
                 crops.append(faces.crops)
             else:
                 names.append(sample.name)
-                crops.append(sample.as_face()[np.newaxis])
+                crops.append(as_face(pixels)[np.newaxis])
         return tuple(names), np.concatenate(crops)

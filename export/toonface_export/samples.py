@@ -22,17 +22,25 @@ class Sample:
 
     Attributes:
         name: its path in the folder.
-        pixels: UINT8 [H,W,3], RGB.
+        path: of the file.
     """
 
     name: str
-    pixels: NDArray[np.uint8]
+    path: Path
 
-    def as_face(self) -> NDArray[np.uint8]:
-        """The whole picture as one face, UINT8 [112,112,3]."""
-        height, width = self.pixels.shape[:2]
-        [face] = crop_faces(self.pixels, np.array([[0, 0, width, height]], np.float32))
-        return np.asarray(face)
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """UINT8 [H,W,3], RGB. Decoded at each call: hundreds of photographs at their full size are many gigabytes.
+
+        Raises:
+            ConfigError: the picture cannot be read; the message names the file.
+        """
+        try:
+            return decode_image(self.path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"picture {self.path} cannot be read: {error.strerror}") from error
+        except InvalidImage as error:
+            raise ConfigError(f"picture {self.path} cannot be used: {error.message}") from error
 
 
 def load_samples(folder: Path, most: int) -> list[Sample]:
@@ -45,13 +53,19 @@ def load_samples(folder: Path, most: int) -> list[Sample]:
     Raises:
         ConfigError: it is no folder, holds no pictures, or a picture cannot be read; the message names the file.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder; name one that holds pictures")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    try:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is not a folder; name one that holds pictures")
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error}; name a folder that holds pictures") from error
     if not paths:
         raise ConfigError(f"{folder} holds no pictures ({', '.join(_SUFFIXES)})")
     chosen = (paths[row] for row in evenly_spaced(len(paths), most))
-    return [Sample(path.relative_to(folder).as_posix(), _read(path)) for path in chosen]
+    samples = [Sample(path.relative_to(folder).as_posix(), path) for path in chosen]
+    for sample in samples:
+        _ = sample.pixels  # one that cannot be read is told before anything is done with the others
+    return samples
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
@@ -66,13 +80,11 @@ NamedFaces = tuple[tuple[str, ...], NDArray[np.uint8]]
 
 def as_faces(samples: Sequence[Sample]) -> NamedFaces:
     """Whole pictures as faces."""
-    return tuple(sample.name for sample in samples), np.stack([sample.as_face() for sample in samples])
+    return tuple(sample.name for sample in samples), np.stack([as_face(sample.pixels) for sample in samples])
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        return decode_image(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"picture {path} cannot be read: {error.strerror}") from error
-    except InvalidImage as error:
-        raise ConfigError(f"picture {path} cannot be used: {error.message}") from error
+def as_face(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A whole picture UINT8 [H,W,3] as one face, UINT8 [112,112,3]."""
+    height, width = pixels.shape[:2]
+    [face] = crop_faces(pixels, np.array([[0, 0, width, height]], np.float32))
+    return np.asarray(face)

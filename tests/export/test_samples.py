@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,20 @@ def test_pictures_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
 def test_of_many_evenly_spaced_ones_are_taken(tmp_path: Path) -> None:
     folder = _folder(tmp_path, *(f"{number}.png" for number in range(9)))
     assert [sample.name for sample in load_samples(folder, 3)] == ["0.png", "3.png", "6.png"]
+
+
+def test_pictures_are_not_kept_decoded(tmp_path: Path) -> None:
+    for number in range(20):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((1000, 1000, 3), np.uint8))
+    tracemalloc.start()
+    try:
+        samples = load_samples(tmp_path, 20)
+        as_faces(samples)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(samples) == 20
+    assert most < 10 * samples[0].pixels.nbytes
 
 
 @pytest.mark.parametrize(
