@@ -80,6 +80,7 @@ def export() -> None:
 def pipeline(
     pipeline: Path,
     output: Path,
+    settings: tuple[str, ...],
     bound: tuple[str, ...],
     engine_later: bool,
     force: bool,
@@ -89,7 +90,7 @@ def pipeline(
     """Export the two models of a pipeline file."""
     bounds = tightened(BOUNDS, bound)
     with narrated() as progress:
-        content = read_pipeline(pipeline, progress.note).with_serving(**serving)
+        content = read_pipeline(pipeline, progress.note).with_serving(settings, **serving)
         if content.index is not None:
             progress.note(
                 f"index {content.index} is not exported; import it into the running server: "

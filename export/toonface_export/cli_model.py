@@ -36,6 +36,7 @@ def model(
     output: Path,
     det_threshold: float,
     rec_threshold: float,
+    settings: tuple[str, ...],
     bound: tuple[str, ...],
     engine_later: bool,
     force: bool,
@@ -52,14 +53,14 @@ def model(
     Examples:
       toonface export model models/MobileFaceNet --output build/models/my_embedder
       toonface export model models/MobileFaceNet --target gpu --output build/models/my_embedder
+      toonface export model models/BlazeFace-FPN-SSH -o canvas=[320,480] -o pyramid_levels=2 --output build/models/small
     """
     options = RecognitionOptions(det_threshold=det_threshold, rec_threshold=rec_threshold)
     with narrated() as progress:
-        settings = Serving().changed(**serving)
         manifest = export_model(
             folder,
             output,
-            settings,
+            Serving().changed(settings, **serving),
             options,
             progress,
             bounds=tightened(BOUNDS, bound),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import click
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from toonface_export.bounds import MEANINGS
 
@@ -21,7 +24,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def serving_options(command: _Command) -> _Command:
-    """Adds the options that override a pipeline file's `Serving`, by its own names, and `--bound`."""
+    """Adds the options that override a pipeline file's `Serving`, by its own names, `-o`, and `--bound`."""
     options = (
         click.option("--target", type=click.Choice(["cpu", "gpu"]), help="What the networks run on."),
         click.option(
@@ -42,6 +45,14 @@ def serving_options(command: _Command) -> _Command:
         click.option("--calibration", type=_FOLDER, help="Pictures like those that will be served, for int8."),
         click.option("--pictures", type=_FOLDER, help="Your own pictures to compare with Paddle on."),
         click.option(
+            "-o",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any other key of `Serving`, such as candidates=1000, canvas=[320,480] or engine.workspace_mb=512; "
+            "may be given several times, and wins over the options. --print-config shows the keys.",
+        ),
+        click.option(
             "--bound",
             multiple=True,
             metavar="[PRECISION.]FIGURE=LIMIT",
@@ -61,20 +72,30 @@ class Narrator:
 
     def __call__(self, step: str) -> None:
         """A step begins."""
-        self._status.update(step)
-        self._console.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {step}", highlight=False)
+        self._status.update(Text(step))
+        seconds = f"{time.monotonic() - self._started:5.1f} s"
+        self._console.print(Text.assemble((seconds, "dim"), f"  {step}"), highlight=False)
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
-        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"note: {text}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def narrated() -> Iterator[Narrator]:
-    """Progress on the standard error stream."""
-    console = Console(stderr=True)
-    with console.status("read the models") as status:
-        yield Narrator(console, status)
+    """Progress on the standard error stream. SIGTERM ends the work as an error would, and nothing half-made is left."""
+    console = _plain(stderr=True)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with console.status("read the models") as status:
+            yield Narrator(console, status)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _plain(*, stderr: bool = False) -> Console:
+    """Where text is shown as it is: paths and names of pictures may hold what rich takes for markup."""
+    return Console(stderr=stderr, markup=False, emoji=False)
 
 
 def finish(manifest: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -82,7 +103,7 @@ def finish(manifest: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(manifest, indent=2, allow_nan=False))
     else:
-        Console().print(summary(manifest, folder))
+        _plain().print(summary(manifest, folder))
 
 
 def summary(manifest: Mapping[str, Any], folder: Path) -> Table:
@@ -97,7 +118,7 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> Table:
 
 
 def _add_network(table: Table, network: Mapping[str, Any]) -> None:
-    table.add_row("[bold]model", f"[bold]{network['model_name']}")
+    table.add_row("model", network["model_name"], style="bold")
     table.add_row("digest", network["digest"])
     for kind in ("inputs", "outputs"):
         tensors = (f"{name} {kind_} {dims}" for name, (kind_, dims) in network[kind].items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import MAX_TOPK, RecognitionOptions
+from toonface_export.problems import problems
 from toonface_export.serving import Serving, Strict
 
 _DEFAULTS = RecognitionOptions()
@@ -41,13 +42,13 @@ class Module(Strict):
     Attributes:
         module_name: PaddleX's name of the task.
         model_name: what inference.yml in `model_dir` must say.
-        model_dir: the inference folder; null for PaddleX's official model of this name.
+        model_dir: the inference folder; null, or no such key, for PaddleX's official model of this name.
         batch_size: PaddleX's own; Triton's batches are set under `Serving`.
     """
 
     module_name: str | None = None
     model_name: str
-    model_dir: Annotated[Path | None, _OrNone]
+    model_dir: Annotated[Path | None, _OrNone] = None
     batch_size: int | None = None
 
 
@@ -86,13 +87,13 @@ class Pipeline(Strict):
             det_threshold=self.det_threshold, rec_threshold=self.rec_threshold, topk=self.rec_topk
         )
 
-    def with_serving(self, **changes: Any) -> Pipeline:
+    def with_serving(self, written: Sequence[str] = (), /, **changes: Any) -> Pipeline:
         """The same pipeline with some of its serving settings changed: see `Serving.changed`.
 
         Raises:
-            ConfigError: the settings do not go together.
+            ConfigError: a setting is unknown or wrong, or the settings do not go together.
         """
-        return self.model_copy(update={"serving": self.serving.changed(**changes)})
+        return self.model_copy(update={"serving": self.serving.changed(written, **changes)})
 
 
 def read_pipeline(path: Path, note: Callable[[str], None] = lambda text: None) -> Pipeline:
@@ -120,7 +121,7 @@ def read_pipeline(path: Path, note: Callable[[str], None] = lambda text: None) -
     try:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"pipeline file {path}: {_problems(error)}") from error
+        raise ConfigError(f"pipeline file {path}: {problems(error, Pipeline)}") from error
     serving = pipeline.serving
     folders = {name: path.parent / folder for name in ("calibration", "pictures") if (folder := getattr(serving, name))}
     return pipeline.model_copy(
@@ -153,9 +154,12 @@ def _located(path: Path, modules: SubModules) -> SubModules:
         folder = module.model_dir
         if folder is None or folder.is_absolute():
             return module
-        for place in (path.parent / folder, folder):
-            if place.is_dir():
-                return module.model_copy(update={"model_dir": place})
+        try:
+            for place in (path.parent / folder, folder):
+                if place.is_dir():
+                    return module.model_copy(update={"model_dir": place})
+        except OSError as error:
+            raise ConfigError(f"pipeline file {path}: SubModules.{name}.model_dir cannot be read: {error}") from error
         raise ConfigError(
             f"pipeline file {path}: SubModules.{name}.model_dir is {folder}, which is no folder in "
             f"{path.parent.resolve()}, where the file is, nor in the working directory, {Path.cwd()}"
@@ -167,22 +171,3 @@ def _located(path: Path, modules: SubModules) -> SubModules:
             "recognition": located("Recognition", modules.recognition),
         }
     )
-
-
-def _problems(error: ValidationError) -> str:
-    texts = []
-    for problem in error.errors():
-        place = problem["loc"]
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"is not known (known here are {', '.join(_keys_at(place[:-1]))})"
-        texts.append(f"{'.'.join(map(str, place))} {text}".strip())
-    return "; ".join(texts)
-
-
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that the file may have at `place`."""
-    model: Any = Pipeline
-    for key in place:
-        model = next(field.annotation for name, field in model.model_fields.items() if (field.alias or name) == key)
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toonface_contract.errors import ConfigError
+from toonface_export.problems import problems
 from toonface_export.triton_config import Precision
 
 Target = Literal["cpu", "gpu"]
@@ -150,25 +152,45 @@ class Serving(Strict):
         """What is asked of the embedder."""
         return self.embedding_precision or self.precision
 
-    def changed(self, **changes: Any) -> Serving:
-        """The same settings but for some; those that are None stay.
+    def changed(self, written: Sequence[str] = (), /, **changes: Any) -> Serving:
+        """The same settings but for some.
 
         Another target takes its own defaults in the place of this one's, whether or not these were written out: a file
         of `--print-config` writes out all of them.
 
+        Args:
+            written: `key=value` each, the value as YAML, with keys such as `threads` and `engine.workspace_mb`. They
+                win over the others.
+            changes: values by key; what is None stays as it is.
+
         Raises:
-            ConfigError: the settings do not go together.
+            ConfigError: a setting is unknown or wrong, or the settings do not go together.
         """
         given = {name: value for name, value in changes.items() if value is not None}
+        for text in written:
+            _set(given, text)
         settings = self.model_dump(exclude_unset=True)
         if given.get("target", self.target) != self.target:
             defaults = Serving(target=self.target).model_dump()
             settings = {name: value for name, value in settings.items() if value != defaults[name]}
+        if isinstance(given.get("engine"), dict):
+            given["engine"] = {**settings.get("engine", {}), **given["engine"]}
         try:
             return Serving.model_validate({**settings, **given})
         except ValidationError as error:
-            texts = (
-                f"{'.'.join(map(str, each['loc']))} {each['msg'].removeprefix('Value error, ')}"
-                for each in error.errors()
-            )
-            raise ConfigError("; ".join(text.strip() for text in texts)) from error
+            raise ConfigError(problems(error, Serving)) from error
+
+
+def _set(settings: dict[str, Any], text: str) -> None:
+    place, equals, value = text.partition("=")
+    *sections, key = place.split(".")
+    if not equals or not all((*sections, key)):
+        raise ConfigError(f"-o {text!r} is not KEY=VALUE, such as threads=2 or engine.workspace_mb=512")
+    for section in sections:
+        settings = settings.setdefault(section, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"-o {text}: {section} is a value, which holds no further keys")
+    try:
+        settings[key] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-o {text}: the value cannot be read: {error}") from error

@@ -1,17 +1,20 @@
 """The command, as a user runs it."""
 
 import json
+import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from export_helpers import MODELS
+from export_helpers import MODELS, Exported
 
 from toonface_export.paddle_model import LEGACY_PROGRAM, PROGRAM
 
@@ -19,9 +22,13 @@ DEMO = MODELS.parent / "demo"
 TOONFACE = Path(sys.executable).with_name("toonface")
 
 
-def _export(*arguments: object) -> subprocess.CompletedProcess[str]:
+def _export(*arguments: object, environment: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
     command = [str(TOONFACE), "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_help_teaches_with_an_example() -> None:
@@ -95,10 +102,20 @@ def test_a_bound_that_is_not_understood_fails_before_anything_is_done(tmp_path: 
     assert "bound 'speed=3' is not understood" in done.stderr
 
 
+@pytest.mark.parametrize("place", [("model", MODELS / "MobileFaceNet"), (MODELS / "face_recognition.yaml",)])
+def test_an_unknown_setting_fails_before_anything_is_done(tmp_path: Path, place: tuple[object, ...]) -> None:
+    done = _export(*place, "--output", tmp_path / "output", "-o", "speed=3")
+    assert done.returncode == 1
+    assert "error: invalid_config: speed is not known (known here are target" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> None:
     output = tmp_path / "my_embedder"
-    done = _export("model", MODELS / "MobileFaceNet", "--output", output, "--backend", "onnxruntime", "--json")
+    options = ("--backend", "onnxruntime", "-o", "embedding_batch=32", "-o", "threads=1", "--json")
+    done = _export("model", MODELS / "MobileFaceNet", "--output", output, *options)
     assert done.returncode == 0, done.stderr
+    assert "max_batch_size: 32" in (output / "config.pbtxt").read_text()
     assert {path.name for path in output.iterdir()} == {"1", "config.pbtxt", "model.json"}
     assert 'name: "my_embedder"' in (output / "config.pbtxt").read_text()
     manifest = json.loads(done.stdout)
@@ -116,6 +133,78 @@ def test_one_model_becomes_a_triton_model_that_inspect_shows(tmp_path: Path) -> 
     nothing = _export("engine", tmp_path)
     assert nothing.returncode == 1
     assert "holds no toonface.json; name a folder that `toonface export` wrote" in nothing.stderr
+
+
+def test_the_same_bytes_come_from_another_process(exported: Exported, tmp_path: Path) -> None:
+    output = tmp_path / "face_embedding"
+    threshold = exported.pipeline.rec_threshold
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    options = ("--output", output, "--det-threshold", exported.pipeline.det_threshold, "--rec-threshold", threshold)
+    done = _export("model", MODELS / "MobileFaceNet", *options, environment={"PYTHONHASHSEED": seed})
+    assert done.returncode == 0, done.stderr
+    assert _files(output) == _files(exported.path / "face_embedding")
+
+
+@pytest.mark.slow
+def test_what_an_engine_is_built_from_is_the_same_from_another_process(
+    tmp_path: Path, pipeline_content: dict[str, Any]
+) -> None:
+    pipeline_content |= {"Serving": {"canvas": [128, 128], "pyramid_levels": 1}}
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(pipeline_content))
+    for seed in ("1", "2"):
+        options = ("--target", "gpu", "--engine-later", "--output", tmp_path / seed)
+        done = _export(tmp_path / "pipeline.yaml", *options, environment={"PYTHONHASHSEED": seed})
+        assert done.returncode == 0, done.stderr
+    assert {"source.onnx", "reference.npz"} <= {Path(name).name for name in _files(tmp_path / "1")}
+    assert _files(tmp_path / "1") == _files(tmp_path / "2")
+
+
+def test_an_export_that_is_told_to_end_leaves_nothing_half_made(tmp_path: Path) -> None:
+    scratch, output = tmp_path / "scratch", tmp_path / "embedder"
+    scratch.mkdir()
+    output.mkdir()
+    (output / "model.json").write_text("{}")
+    command = [str(TOONFACE), "export", "model", str(MODELS / "MobileFaceNet"), "--output", str(output)]
+    process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(scratch.glob("toonface-*")):  # Paddle is at work
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(scratch.glob("toonface-*")) == []
+    assert _files(output) == {"model.json": b"{}"}
+    assert {path.name for path in tmp_path.iterdir()} == {"scratch", "embedder"}
+
+
+_WRITE = """
+import sys, time
+from pathlib import Path
+from toonface_export.cli_support import narrated
+from toonface_export.output import assembled
+
+with narrated() as progress, assembled(Path(sys.argv[1]), progress) as folder:
+    (folder / "toonface.json").write_text("new")
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_repository_that_is_being_written_when_it_is_told_to_end_leaves_the_old_one(tmp_path: Path) -> None:
+    output = tmp_path / "repository"
+    output.mkdir()
+    (output / "toonface.json").write_text("old")
+    process = subprocess.Popen([sys.executable, "-c", _WRITE, str(output)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"written\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert _files(output) == {"toonface.json": b"old"}
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def _export_without_room(most: int, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,3 +1,4 @@
+import errno
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,23 @@ def test_what_is_for_paddlex_alone_is_told_and_not_heeded(tmp_path: Path, pipeli
     ]
     read_pipeline(tmp_path / "pipeline.yaml", notes.append)
     assert len(notes) == 1
+
+
+def test_a_model_dir_that_may_not_be_looked_for(
+    tmp_path: Path, pipeline_content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    pipeline_content["SubModules"]["Detection"]["model_dir"] = "closed/detector"
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(ConfigError, match=r"SubModules.Detection.model_dir cannot be read: .*closed/detector"):
+        _read(tmp_path, pipeline_content)
+
+
+def test_without_a_model_dir_it_is_that_of_null(tmp_path: Path, pipeline_content: dict[str, Any]) -> None:
+    del pipeline_content["SubModules"]["Detection"]["model_dir"]
+    assert _read(tmp_path, pipeline_content).modules.detection.model_dir is None
 
 
 @pytest.mark.parametrize("written", [None, "None"])
@@ -161,6 +179,44 @@ def test_settings_can_be_overridden_but_must_go_together(tmp_path: Path, pipelin
     assert pipeline.with_serving(backend="openvino", target=None).serving.threads == 2
     with pytest.raises(ConfigError, match="precision bf16 is not served by backend onnxruntime on target cpu"):
         pipeline.with_serving(backend="onnxruntime")
+
+
+def test_every_key_can_be_written_on_the_command_line() -> None:
+    file = Serving(threads=3, engine=Engine(embedding_batches=(4,)))
+    written = [
+        "canvas=[128, 160]",
+        "detection_precision=f32",
+        "engine.workspace_mb=5",
+        "engine.timing_cache=here/cache",
+    ]
+    engine = Engine(embedding_batches=(4,), workspace_mb=5, timing_cache=Path("here/cache"))
+    changed = file.changed(written, precision="f32")
+    assert changed == Serving(threads=3, canvas=(128, 160), precision="f32", detection_precision="f32", engine=engine)
+    assert changed.changed(["detection_precision=null", "precision=bf16"], precision="f32") == Serving(
+        threads=3, canvas=(128, 160), precision="bf16", engine=engine
+    )
+    assert Serving().changed(["target=gpu"]) == Serving(target="gpu")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("speed=3", "^speed is not known .known here are target, backend, precision"),
+        ("engine.batch=3", "^engine.batch is not known .known here are detection_batches"),
+        ("threads=many", "^threads Input should be a valid integer"),
+        ("threads.x=1", "^threads Input should be a valid integer"),
+        ("canvas=[1]", "^canvas"),
+        ("threads", "^-o 'threads' is not KEY=VALUE, such as threads=2 or engine.workspace_mb=512"),
+        ("=3", "is not KEY=VALUE"),
+        ("engine.=3", "is not KEY=VALUE"),
+        ("threads=[", r"^-o threads=\[: the value cannot be read"),
+    ],
+)
+def test_a_key_that_is_written_wrongly_is_named(written: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Serving().changed([written])
+    with pytest.raises(ConfigError, match="engine is a value, which holds no further keys"):
+        Serving().changed(["engine=3", "engine.workspace_mb=3"])
 
 
 @pytest.mark.parametrize(("file", "asked"), [("cpu", "gpu"), ("gpu", "cpu")])
