@@ -16,6 +16,13 @@ MANIFEST = "toonface.json"
 MODEL_MANIFEST = "model.json"
 """Of one exported network, beside its config.pbtxt."""
 
+# What the manifest of a network is read for: by `toonface export inspect`, and to build its engine.
+_OF_A_NETWORK = (
+    *("model_name", "digest", "source", "tools", "notes", "nodes", "normalisation", "parity", "bounds", "judge"),
+    *("target", "backend", "precision", "asked_precision", "inputs", "outputs", "max_batch_size"),
+)
+_NETWORKS = ("detector", "recogniser")
+
 COMPILED = "__pycache__"
 """Folder in which Python keeps the modules that it has compiled: no part of an export, and rewritten as it likes."""
 
@@ -24,7 +31,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a manifest.
 
     Raises:
-        ExportError: it is missing or damaged; the message names the file.
+        ExportError: it is missing, damaged or something else; the message names the file.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -34,6 +41,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ExportError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ExportError(f"{path} is not a manifest; export the model again")
+    networks: dict[str, Any] = {key: content.get(key) for key in _NETWORKS}
+    if path.name == MODEL_MANIFEST:
+        networks = {"it": content}
+    for name, network in networks.items():
+        missing = [key for key in _OF_A_NETWORK if not isinstance(network, dict) or key not in network]
+        if missing:
+            raise ExportError(
+                f"{path} is not a manifest of this version: {name} has no {', '.join(missing)}; export the model again"
+            )
     return content
 
 

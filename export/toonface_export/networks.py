@@ -90,16 +90,32 @@ class ExportedEmbedder:
         return embedder_digest(self.source, self.normalisation)
 
 
+def read_source(module: Module, known: tuple[str, ...], progress: Progress) -> PaddleModel:
+    """Read and check the inference folder that the pipeline file names; PaddleX's official one is fetched.
+
+    Raises:
+        ExportError: it is none of the `known` models, or something is wrong with it.
+        FetchError: it is PaddleX's official model, and cannot be fetched.
+    """
+    if module.model_name not in known:
+        raise ExportError(f"the pipeline file has the model_name {module.model_name!r}; known are {', '.join(known)}")
+    folder = module.model_dir
+    if folder is None:
+        progress(f"{module.model_name}: fetch PaddleX's official inference model")
+        folder = official_model(module.model_name, as_steps(module.model_name, progress))
+    return read_paddle_model(folder, known=known, expected=module.model_name)
+
+
 def export_detector(
-    module: Module, serving: Serving, progress: Progress, evidence: Evidence = UNASKED
+    module: Module | PaddleModel, serving: Serving, progress: Progress, evidence: Evidence = UNASKED
 ) -> ExportedDetector:
-    """Export the detector that the pipeline file names.
+    """Export the detector that the pipeline file names, or one that has been read already.
 
     Raises:
         ExportError: it cannot be exported, or misses its parity bound.
         FetchError: it is PaddleX's official model, and cannot be fetched.
     """
-    source = _read_source(module, DETECTORS, progress)
+    source = module if isinstance(module, PaddleModel) else read_source(module, DETECTORS, progress)
     family = family_of(source.name)
     levels = serving.pyramid_levels if family.any_size else 1
     preprocessing = detector_preprocessing(source, family, serving.canvas, divisor=family.stride * 2 ** (levels - 1))
@@ -135,16 +151,16 @@ def export_detector(
 
 
 def export_embedder(
-    module: Module,
+    module: Module | PaddleModel,
     serving: Serving,
     progress: Progress,
     evidence: Evidence = UNASKED,
     faces_of: FacesOf = as_faces,
 ) -> ExportedEmbedder:
-    """Export the embedder that the pipeline file names.
+    """Export the embedder that the pipeline file names, or one that has been read already.
 
     Args:
-        module: names it.
+        module: names it, or is what was read.
         serving: how it is served.
         progress: is told of each step.
         evidence: what it is judged by.
@@ -154,7 +170,7 @@ def export_embedder(
         ExportError: it cannot be exported, or misses its parity bound.
         FetchError: it is PaddleX's official model, and cannot be fetched.
     """
-    source = _read_source(module, EMBEDDERS, progress)
+    source = module if isinstance(module, PaddleModel) else read_source(module, EMBEDDERS, progress)
     normalisation = embedder_normalisation(source)
     progress(f"{source.name}: convert to ONNX")
     converted = convert_to_onnx(source)
@@ -199,13 +215,3 @@ def _wanted(
         most_together=batch,
         calibration=calibration,
     )
-
-
-def _read_source(module: Module, known: tuple[str, ...], progress: Progress) -> PaddleModel:
-    if module.model_name not in known:
-        raise ExportError(f"the pipeline file has the model_name {module.model_name!r}; known are {', '.join(known)}")
-    folder = module.model_dir
-    if folder is None:
-        progress(f"{module.model_name}: fetch PaddleX's official inference model")
-        folder = official_model(module.model_name, as_steps(module.model_name, progress))
-    return read_paddle_model(folder, known=known, expected=module.model_name)

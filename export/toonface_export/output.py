@@ -19,6 +19,8 @@ _KINDS = {MANIFEST: "a whole repository", MODEL_MANIFEST: "one exported model"}
 def check_output(output: Path, manifest: str, force: bool) -> None:
     """Refuse to replace what is no earlier export of the same kind, and to change a repository from within.
 
+    Whether the folder can be written at all is tried too, so that it is known before any work is done.
+
     Args:
         output: the folder to write.
         manifest: name of the manifest that will be in it: `MANIFEST` or `MODEL_MANIFEST`.
@@ -27,10 +29,19 @@ def check_output(output: Path, manifest: str, force: bool) -> None:
     Raises:
         ExportError: naming the folder.
     """
-    if output.exists() and not output.is_dir():
-        raise ExportError(f"output {output} is not a folder; name one that is, or that is not there yet")
-    if force:
-        return
+    try:
+        if output.exists() and not output.is_dir():
+            raise ExportError(f"output {output} is not a folder; name one that is, or that is not there yet")
+        if not force:
+            _check_replaced(output, manifest)
+        _try(output)
+    except (OSError, RuntimeError) as error:  # the latter is pathlib's word for links that lead in a circle
+        raise ExportError(
+            f"output {output} cannot be written ({error}); name a folder in a place that you may write to"
+        ) from error
+
+
+def _check_replaced(output: Path, manifest: str) -> None:
     for folder in output.resolve().parents:
         if (folder / MANIFEST).is_file():
             raise ExportError(
@@ -46,6 +57,21 @@ def check_output(output: Path, manifest: str, force: bool) -> None:
     raise ExportError(f"output {output} is {what}; name another, or give --force to replace it with all that is in it")
 
 
+def _try(output: Path) -> None:
+    """Whether a folder can take this place: see `assembled`."""
+    _must_be_free(output)
+    there = next(folder for folder in output.resolve().parents if folder.exists())
+    Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=there)).rmdir()
+
+
+def _must_be_free(output: Path) -> None:
+    if output.is_mount():
+        raise ExportError(
+            f"{output} is a mount point, whose place no other folder can take; name a folder in it, or mount the one "
+            "above it"
+        )
+
+
 @contextmanager
 def assembled(output: Path, progress: Callable[[str], None]) -> Iterator[Path]:
     """An empty folder to write into, beside `output`, whose place it takes at the end.
@@ -56,6 +82,7 @@ def assembled(output: Path, progress: Callable[[str], None]) -> Iterator[Path]:
     Raises:
         ExportError: the disk is full, or the folder cannot be written.
     """
+    _must_be_free(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))

@@ -13,12 +13,19 @@ from toonface_export.bounds import BOUNDS, Bounds
 from toonface_export.digests import MANIFEST, MODEL_MANIFEST, read_json
 from toonface_export.engines import build_engines
 from toonface_export.evidence import gather_evidence
+from toonface_export.families import DETECTORS, EMBEDDERS
 from toonface_export.forms import Progress
 from toonface_export.found_faces import FoundFaces
 from toonface_export.gpu import INSTEAD, require_gpu
 from toonface_export.manifest import describe, write_manifest
 from toonface_export.network_folder import write_network
-from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
+from toonface_export.networks import (
+    ExportedDetector,
+    ExportedEmbedder,
+    export_detector,
+    export_embedder,
+    read_source,
+)
 from toonface_export.output import assembled, check_output
 from toonface_export.pipeline import Pipeline
 from toonface_export.serving import Serving
@@ -61,9 +68,12 @@ def export_repository(
     if pipeline.serving.backend == "tensorrt" and not engine_later:
         require_gpu(INSTEAD)
     evidence = gather_evidence(pipeline.serving, pipeline.options, bounds)
-    detector = export_detector(pipeline.modules.detection, pipeline.serving, progress, evidence)
+    # Both, before the work on either begins.
+    detection = read_source(pipeline.modules.detection, DETECTORS, progress)
+    recognition = read_source(pipeline.modules.recognition, EMBEDDERS, progress)
+    detector = export_detector(detection, pipeline.serving, progress, evidence)
     embedder = export_embedder(
-        pipeline.modules.recognition, pipeline.serving, progress, evidence, FoundFaces(detector, pipeline.options)
+        recognition, pipeline.serving, progress, evidence, FoundFaces(detector, pipeline.options)
     )
     return write_repository(
         pipeline, detector, embedder, output.resolve(), progress, bounds=bounds, engine_later=engine_later

@@ -18,7 +18,6 @@ from toonface_export.network_stages import NetworkConfig, face_detection, face_e
 from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector, export_embedder
 from toonface_export.output import assembled, check_output
 from toonface_export.paddle_model import read_paddle_model
-from toonface_export.pipeline import Module
 from toonface_export.serving import Serving
 
 
@@ -59,16 +58,15 @@ def export_model(
     if builds:
         require_gpu(INSTEAD)
     target = output.resolve()
-    name = read_paddle_model(folder, known=(*DETECTORS, *EMBEDDERS)).name
-    module = Module(model_name=name, model_dir=folder)
+    source = read_paddle_model(folder, known=(*DETECTORS, *EMBEDDERS))
     evidence = gather_evidence(serving, options, bounds)
     network: ExportedDetector | ExportedEmbedder
     config: NetworkConfig
-    if name in DETECTORS:
-        network = export_detector(module, serving, progress, evidence)
+    if source.name in DETECTORS:
+        network = export_detector(source, serving, progress, evidence)
         config = face_detection(serving, network.form.precision, network.input, network.anchors, target.name)
     else:
-        network = export_embedder(module, serving, progress, evidence)
+        network = export_embedder(source, serving, progress, evidence)
         config = face_embedding(serving, network.form.precision, network.dimension, target.name)
     progress("write the model")
     with assembled(target, progress) as scratch:

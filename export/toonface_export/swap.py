@@ -48,4 +48,6 @@ def _exchange(one: Path, other: Path) -> bool:
     code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
         return False
+    if code == errno.EBUSY:
+        raise OSError(code, "it is a mount point, whose place no other folder can take", str(other))
     raise OSError(code, os.strerror(code), str(other))

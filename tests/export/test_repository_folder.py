@@ -1,3 +1,4 @@
+import ctypes
 import dataclasses
 import errno
 import json
@@ -12,8 +13,9 @@ from toonface_contract.errors import ExportError
 from toonface_export import swap
 from toonface_export.bounds import BOUNDS
 from toonface_export.cli_inspect import inspect
-from toonface_export.cli_support import finish
-from toonface_export.digests import with_files, write_json
+from toonface_export.cli_support import finish, narrated
+from toonface_export.digests import MANIFEST, MODEL_MANIFEST, with_files, write_json
+from toonface_export.engines import rebuild
 from toonface_export.families import EMBEDDERS
 from toonface_export.manifest import describe_network
 from toonface_export.network_stages import face_detection
@@ -147,6 +149,47 @@ def test_a_failed_export_leaves_the_old_repository(
     assert {path.name for path in tmp_path.iterdir()} == {"repository", "detector"}
 
 
+def test_both_models_are_read_before_either_is_converted(demo_pipeline: Pipeline, tmp_path: Path) -> None:
+    module = Module(model_name="MobileFaceNet", model_dir=tmp_path / "nowhere")
+    modules = demo_pipeline.modules.model_copy(update={"recognition": module})
+    steps: list[str] = []
+    with pytest.raises(ExportError, match="nowhere is not a folder"):
+        export_repository(demo_pipeline.model_copy(update={"modules": modules}), tmp_path / "output", steps.append)
+    assert steps == []
+
+
+@pytest.mark.parametrize("name", [MANIFEST, MODEL_MANIFEST])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{}", "is not a manifest of this version: .* has no .*precision.*; export the model again"),
+        (b'{"detector": 3, "recogniser": {"backend": "openvino"}}', "is not a manifest of this version"),
+        (b"[]", "is not a manifest; export the model again"),
+        (b"{", "cannot be read"),
+        (b"\xff\xfe\xfd", "cannot be read"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ExportError, match=f"{tmp_path / name} {message}"):
+        rebuild(tmp_path, lambda step: None)
+    shown = CliRunner().invoke(inspect, [str(tmp_path)])
+    assert isinstance(shown.exception, ExportError)
+    assert shown.exception.message.startswith(f"{tmp_path / name} ")
+
+
+def test_paths_are_shown_as_they_are(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
+    path = "a[red]/b[/red]/:cat:"
+    with narrated() as progress:
+        progress(f"put it in its place, {path}")
+        progress.note(f"worst in {path}")
+    finish(exported.manifest, Path(path), as_json=False)
+    told = capsys.readouterr()
+    assert f"put it in its place, {path}\n" in told.err
+    assert f"worst in {path}\n" in told.err
+    assert told.out.splitlines()[0].strip() == path
+
+
 def test_writing_that_is_interrupted_leaves_the_old_repository(exported: Exported, tmp_path: Path) -> None:
     output = _older_repository(tmp_path / "repository")
     before = _files(output)
@@ -223,6 +266,39 @@ def test_a_file_is_not_replaced(demo_pipeline: Pipeline, tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="file is not a folder; name one"):
         export_repository(demo_pipeline, tmp_path / "file", lambda step: None, force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("place", ["{}/file/repository", "{}/file/deep/repository", "/proc/repository", "{}/link"])
+def test_a_place_that_cannot_be_written_is_told_first(tmp_path: Path, place: str, force: bool) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    before = list(tmp_path.iterdir())
+    output = place.format(tmp_path)
+    message = rf"output {output} cannot be written \(.*\); name a folder in a place that you may write to"
+    with pytest.raises(ExportError, match=message):
+        check_output(Path(output), "toonface.json", force)
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_trying_a_place_leaves_nothing_in_it(tmp_path: Path) -> None:
+    check_output(tmp_path / "deep" / "deeper" / "repository", "toonface.json", force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mount_point_is_told_first() -> None:
+    message = "/proc is a mount point, whose place no other folder can take; name a folder in it, or mount the one"
+    with pytest.raises(ExportError, match=message):
+        check_output(Path("/proc"), "toonface.json", force=True)
+    with pytest.raises(ExportError, match=message), assembled(Path("/proc"), lambda step: None):
+        pass
+
+
+def test_a_mount_point_that_only_the_kernel_knows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "target").mkdir()
+    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EBUSY)
+    with pytest.raises(OSError, match="it is a mount point, whose place no other folder can take"):
+        replace_folder(tmp_path / "nothing", tmp_path / "target")
 
 
 @pytest.fixture
