@@ -30,7 +30,7 @@ from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
 
 _console = Console()
-_progress = Console(stderr=True, style="dim")
+_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 
 @click.group()

@@ -62,7 +62,7 @@ def bench_export(
         threads=threads or usable_cpus(),
         rounds=rounds,
         seconds=seconds,
-        progress=Console(stderr=True, style="dim").print,
+        progress=Console(stderr=True, style="dim", markup=False, emoji=False).print,
     ):
         rows += measured
         if not as_json:

@@ -66,7 +66,7 @@ def bench_gallery(
         slow_most=hnsw_most,
         paddlex=paddlex,
         writer=writer,
-        progress=Console(stderr=True, style="dim").print,
+        progress=Console(stderr=True, style="dim", markup=False, emoji=False).print,
     )
     if plot_path is not None:
         from toonface_benchmarks.gallery_plot import plot

@@ -19,7 +19,7 @@ from toonface_contract.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_progress = Console(stderr=True, style="dim")
+_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 pipeline_option = click.option(
     "--pipeline",

@@ -30,7 +30,7 @@ from toonface_client.cli.options import tables
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_progress = Console(stderr=True, style="dim")
+_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 _timeout = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Seconds for a request."

@@ -18,7 +18,7 @@ from toonface_benchmarks.compare_cli import cache_option, markdown_option, missi
 if TYPE_CHECKING:
     from toonface_benchmarks.parity import Differences
 
-_progress = Console(stderr=True, style="dim")
+_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 _DRAWN_SEED = 1
 
 

@@ -25,7 +25,7 @@ from toonface_benchmarks.sweep_report import write_report
 _ROOT = Path(__file__).resolve().parents[2]
 _MIX_SEED = 0
 
-_progress = Console(stderr=True, style="dim")
+_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 
 @click.command("sweep")

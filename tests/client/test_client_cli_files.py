@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from toonface_client import ToonfaceClient, cli
 from toonface_client.cli.gallery_list import read_gallery_list
 from toonface_client.cli.gallery_verify import is_found, lowest_score
-from toonface_client.cli.options import printable
+from toonface_client.cli.options import printable, tables
 from toonface_client.cli.pictures import find_pictures, save_paths
 from toonface_client.results import Match
 from toonface_contract.admin import FaceInfo, GalleryStats
@@ -58,6 +58,12 @@ def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "gallery.txt").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(ConfigError, match="cannot read the gallery list"):
         read_gallery_list(tmp_path / "gallery.txt")
+
+
+def test_paths_in_what_is_printed_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "wrote a[red]/b[/red]/:cat:"
+    tables().print(path)
+    assert capsys.readouterr().out == f"{path}\n"
 
 
 def test_pictures_are_found_in_a_stable_order(tmp_path: Path) -> None:

@@ -137,9 +137,10 @@ def needing(extra: str) -> Iterator[None]:
 
 
 def tables() -> Console:
-    """Where tables go: standard output."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+    """Where tables go: standard output. Text comes out as it is, also what rich would take for markup."""
+    plain = functools.partial(Console, highlight=False, markup=False, emoji=False)
+    console = plain()
+    return console if console.is_terminal else plain(width=_PIPED_WIDTH)
 
 
 def progress(*, shown: bool = True) -> Progress:
