@@ -12,8 +12,9 @@ from onnx import numpy_helper
 
 from toonface_contract.errors import ExportError
 from toonface_export.bounds import BOUNDS, misses
+from toonface_export.evidence import Evidence
 from toonface_export.families import DETECTORS, EMBEDDERS
-from toonface_export.networks import ExportedDetector, ExportedEmbedder
+from toonface_export.networks import ExportedDetector, ExportedEmbedder, export_detector
 from toonface_export.nms import read_nms
 from toonface_export.paddle_model import PROGRAM, read_paddle_model
 from toonface_export.paddle_process import convert_to_onnx
@@ -56,6 +57,21 @@ def test_the_reference_holds_paddle_s_answers_before_its_nms(exported: Exported)
     assert reference.answers["boxes"].shape == (2, exported.detector.anchors, 4)
     assert reference.answers["scores"].shape == (2, exported.detector.anchors)
     assert reference.names == ("drawn picture 0", "drawn picture 1")
+
+
+def test_the_candidates_of_a_shipped_detector_are_the_best_of_all(exported: Exported) -> None:
+    pipeline = exported.pipeline.with_serving(backend="onnxruntime", candidates=300)
+    evidence = Evidence(pipeline.options)
+    detector = export_detector(pipeline.modules.detection, pipeline.serving, lambda step: None, evidence)
+    assert detector.anchors == 300 < exported.detector.anchors
+    assert detector.form.parity["f32"]["detections"].value > 5
+    pictures = detector.reference.pictures
+    found, whole = (onnx_runner(each.form.graph)(pictures) for each in (detector, exported.detector))
+    assert found["boxes"].shape == (len(pictures), 300, 4)
+    for row in range(len(pictures)):
+        best = np.argsort(-whole["scores"][row], kind="stable")[:300]
+        np.testing.assert_array_equal(found["scores"][row], whole["scores"][row][best])
+        np.testing.assert_array_equal(found["boxes"][row], whole["boxes"][row][best])
 
 
 def test_a_reference_that_was_written_down_judges_alike(exported: Exported, tmp_path: Path) -> None:

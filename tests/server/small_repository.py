@@ -21,6 +21,9 @@ import psutil
 from onnx import TensorProto, helper
 from tritonclient.grpc import InferenceServerClient, InferInput
 
+from toonface_export.triton_config import OnnxRuntimeModel
+from toonface_export.triton_message import Queue, Tensor
+
 STAGES = ("preprocess", "face_detection", "face_embedding", "gallery_search")
 
 # Rows of [0, 1, 2, 3] + row; as many as the input's length says. Request parameters make it slow, hang or crash.
@@ -103,16 +106,31 @@ def affine_onnx(path: Path, source: str, target: str, factor: float, offset: flo
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
+def _exported_config() -> str:
+    """face_detection as an export for ONNX Runtime writes it, with every kind of setting."""
+    rows, doubled = (Tensor(name, "FP32", (4,)) for name in ("rows", "doubled"))
+    return OnnxRuntimeModel(
+        name="face_detection",
+        inputs=(rows,),
+        outputs=(doubled,),
+        max_batch_size=8,
+        queue=Queue(size=1000, timeout_us=60_000_000, batch_delay_us=20_000),
+        warm_up=(1, 8),
+        threads=1,
+        unasked="crop=whole",
+    ).config()
+
+
 def write_repository(folder: Path) -> Path:
     """preprocess (rows), face_detection (x2, ONNX Runtime), face_embedding (+1, OpenVINO), gallery_search (sum)."""
-    rows, doubled, moved = (_tensor(name, "FP32", [4]) for name in ("rows", "doubled", "moved"))
+    doubled, moved = (_tensor(name, "FP32", [4]) for name in ("doubled", "moved"))
     queue = "dynamic_batching { max_queue_delay_microseconds: 20000 }\n"
     files = {
         "preprocess/config.pbtxt": _config(
             "python", 0, [_tensor("image", "STRING", [1])], [_tensor("rows", "FP32", [-1, 4])]
         ),
         "preprocess/1/model.py": _PREPROCESS,
-        "face_detection/config.pbtxt": _config("onnxruntime", 8, [rows], [doubled], queue),
+        "face_detection/config.pbtxt": _exported_config(),
         "face_embedding/config.pbtxt": _config(
             "openvino", 8, [doubled], [moved], f'{queue}default_model_filename: "model.onnx"\n'
         ),
