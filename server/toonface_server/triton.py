@@ -177,7 +177,9 @@ class Triton:
         await asyncio.sleep(_LAST_LOOK_SECONDS)
 
     async def _ended(self) -> int:
-        status = await self._process.wait()
+        # asyncio's own `wait` ends only when its output is closed as well, which stages that outlive it keep open.
+        while (status := self._process.returncode) is None:
+            await asyncio.sleep(_LOOK_SECONDS)
         await asyncio.wait([self._reading], timeout=1)
         return status
 

@@ -70,8 +70,11 @@ def test_the_candidates_of_a_shipped_detector_are_the_best_of_all(exported: Expo
     assert found["boxes"].shape == (len(pictures), 300, 4)
     for row in range(len(pictures)):
         best = np.argsort(-whole["scores"][row], kind="stable")[:300]
-        np.testing.assert_array_equal(found["scores"][row], whole["scores"][row][best])
-        np.testing.assert_array_equal(found["boxes"][row], whole["boxes"][row][best])
+        # ONNX Runtime computes the two graphs in another order; faces of all but the same score may change places.
+        np.testing.assert_allclose(found["scores"][row], whole["scores"][row][best], atol=1e-5)
+        for box, score in zip(found["boxes"][row], found["scores"][row], strict=True):
+            alike = np.abs(whole["scores"][row] - score) < 1e-5
+            assert np.abs(whole["boxes"][row][alike] - box).max(axis=1).min() < 1e-2
 
 
 def test_a_reference_that_was_written_down_judges_alike(exported: Exported, tmp_path: Path) -> None:

@@ -110,6 +110,17 @@ def test_the_death_of_tritonserver_ends_the_command(repository: Path, tmp_path: 
         assert traces.alive() == [] and traces.regions() == [] and not traces.folder.exists()
 
 
+def test_the_death_of_tritonserver_is_seen_while_a_stage_outlives_it(repository: Path, tmp_path: Path) -> None:
+    """Which keeps tritonserver's output open."""
+    with served(repository, tmp_path) as server:
+        traces = _Traces(server)
+        server.stage("gallery_search").suspend()
+        server.triton.kill()
+        assert server.process.wait(60) == 1
+        assert "tritonserver was killed by SIGKILL" in server.log_text
+        assert traces.alive() == [] and traces.regions() == []
+
+
 def test_the_death_of_the_command_ends_tritonserver(repository: Path, tmp_path: Path) -> None:
     with served(repository, tmp_path) as server:
         traces = _Traces(server)
