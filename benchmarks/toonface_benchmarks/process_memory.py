@@ -98,7 +98,9 @@ class MemoryLog:
             values.append(megabytes.get(name, float("nan")))
 
     def growths(self, *, warm_up: float) -> list[Growth]:
-        """Of each process, and of all together, from `warm_up` seconds on."""
+        """Of each process, and of all together, from `warm_up` seconds on; none if no sample was taken."""
+        if not self.seconds:
+            return []
         found = [growth(name, self.seconds, values, warm_up=warm_up) for name, values in self.megabytes.items()]
         total = np.nansum(list(self.megabytes.values()), axis=0)
         return [*found, growth(ALL, self.seconds, total, warm_up=warm_up)]

@@ -115,11 +115,13 @@ def _end_of(log: Path) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM, and after a while SIGKILL to the server and all below it; tritonserver leads a group of its own."""
+    if process.poll() is not None:
+        return
+    below = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        below = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         for each in below:
             with suppress(psutil.NoSuchProcess):

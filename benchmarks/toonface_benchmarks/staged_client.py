@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.utils import np_to_triton_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from toonface_contract.errors import ServerError
 from toonface_contract.names import CROP_ALIGN, FACE_DETECTION, FACE_EMBEDDING, GALLERY_SEARCH, PREPROCESS
 
 _Tensors = Mapping[str, NDArray[Any]]
 
 
 class StagedClient:
-    """Client of the stages of one server, over one gRPC channel. Safe to use from several threads."""
+    """Client of the stages of one server, over one gRPC channel. Safe to use from several threads.
+
+    Its calls raise a ServerError where a stage refuses, or the server cannot be reached.
+    """
 
     def __init__(self, address: str, gallery: str) -> None:
         self._client = InferenceServerClient(address)
@@ -59,5 +63,8 @@ class StagedClient:
             tensor = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
             tensor.set_data_from_numpy(values)
             inputs.append(tensor)
-        answer = self._client.infer(model, inputs, parameters=parameters)
+        try:
+            answer = self._client.infer(model, inputs, parameters=parameters)
+        except InferenceServerException as error:
+            raise ServerError(f"{model}: {error.message()}") from error
         return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
+from toonface_contract.errors import ServerError
 from toonface_contract.names import (
     CROP_ALIGN,
     FACE_DETECTION,
@@ -38,9 +40,16 @@ class ModelStatistics:
 
 
 def read_statistics(address: str) -> dict[str, ModelStatistics]:
-    """The statistics of every model of the server at `address` (gRPC), by name."""
-    with InferenceServerClient(address) as triton:
-        models = triton.get_inference_statistics().model_stats
+    """The statistics of every model of the server at `address` (gRPC), by name.
+
+    Raises:
+        ServerError: it cannot be reached.
+    """
+    try:
+        with InferenceServerClient(address) as triton:
+            models = triton.get_inference_statistics().model_stats
+    except InferenceServerException as error:
+        raise ServerError(f"{address}: {error.message()}") from error
     return {
         model.name: ModelStatistics(
             model.inference_stats.success.count,

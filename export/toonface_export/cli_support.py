@@ -147,7 +147,7 @@ def _add_network(table: Table, network: Mapping[str, Any]) -> None:
     table.add_row("pictures compared", str(network["pictures"]))
     parity = [(f"parity in {precision}", precision, figures) for precision, figures in network["parity"].items()]
     if engine := network.get("engine"):
-        parity.append(("parity of the engine", network["precision"], engine["parity"]))
+        parity.append(("parity of the engine", network["precision"], engine.get("parity", {})))
     for title, precision, figures in parity:
         limits = network["bounds"][precision]
         lines = [_figure(name, figure, limits.get(name)) for name, figure in figures.items()]

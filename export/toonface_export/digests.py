@@ -19,7 +19,7 @@ MODEL_MANIFEST = "model.json"
 # What the manifest of a network is read for: by `toonface export inspect`, and to build its engine.
 _OF_A_NETWORK = (
     *("model_name", "digest", "source", "tools", "notes", "nodes", "normalisation", "parity", "bounds", "judge"),
-    *("target", "backend", "precision", "asked_precision", "inputs", "outputs", "max_batch_size"),
+    *("target", "backend", "precision", "asked_precision", "inputs", "outputs", "max_batch_size", "pictures"),
 )
 _NETWORKS = ("detector", "recogniser")
 

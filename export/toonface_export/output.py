@@ -65,7 +65,7 @@ def _try(output: Path) -> None:
 
 
 def _must_be_free(output: Path) -> None:
-    if output.is_mount():
+    if output.resolve().is_mount():  # of a link, what it leads to
         raise ExportError(
             f"{output} is a mount point, whose place no other folder can take; name a folder in it, or mount the one "
             "above it"

@@ -192,5 +192,5 @@ def _set(settings: dict[str, Any], text: str) -> None:
             raise ConfigError(f"-o {text}: {section} is a value, which holds no further keys")
     try:
         settings[key] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of dates that there are none of
         raise ConfigError(f"-o {text}: the value cannot be read: {error}") from error

@@ -32,11 +32,12 @@ def replace_folder(new: Path, target: Path) -> None:
     if _exchange(new, target):
         return
     old = new.with_name(new.name + ".old")
-    target.rename(old)
     try:
+        target.rename(old)
         new.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:  # a signal may end this as well
+        if old.exists() and not target.exists():
+            old.rename(target)
         raise
 
 

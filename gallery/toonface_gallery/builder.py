@@ -150,8 +150,11 @@ class Builder:
         return changed
 
     def save(self, gallery: LoadedGallery) -> None:
-        """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer."""
-        if self._saved is None or len(gallery) < _SAVED_LEAST:
+        """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer.
+
+        One that is half changed is not saved.
+        """
+        if self._saved is None or not gallery.whole or len(gallery) < _SAVED_LEAST:
             return
         try:
             self._saved.save(gallery)

@@ -322,7 +322,6 @@ class LiveGalleries:
         """Bring everything up to date."""
         with self._changing:
             self._catch_up()
-            self._looked = time.monotonic()
             self._make_what_is_missing()
             self._save_those_behind()
 
@@ -339,12 +338,14 @@ class LiveGalleries:
                 for gallery in old.loaded.values()
             )
             if position == old.position and not self._made and not behind:
+                self._looked = time.monotonic()
                 return
             keys = snapshot.galleries()
             own = {key.name: key for key in keys if (key.embedder, key.dimension) == (self._embedder, self._dimension)}
             loaded = self._followed(snapshot, own, old)
             self._behind.forget_all_but({gallery.key.id for gallery in loaded.values()})
             changes = self._changes(snapshot, loaded.values(), position)
+        self._looked = time.monotonic()
         for gallery, its_changes in changes:
             self._take_up(gallery, its_changes, position)
         # One that cannot follow, or that gave way to another, serves until there is a new one; not if it is there under

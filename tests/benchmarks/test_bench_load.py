@@ -166,6 +166,10 @@ def test_a_process_that_comes_later_has_its_place_in_the_log() -> None:
     assert [each.process for each in log.growths(warm_up=0)] == ["a", "b", ALL]
 
 
+def test_an_empty_log_has_no_growths() -> None:
+    assert MemoryLog().growths(warm_up=0) == []
+
+
 @pytest.fixture
 def sleepers() -> Iterator[list[psutil.Process]]:
     command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,8 @@ import pytest
 
 from toonface_benchmarks import serving as module
 from toonface_benchmarks.serving import enrol, serving
+from toonface_benchmarks.staged_client import StagedClient
+from toonface_benchmarks.triton_statistics import read_statistics
 from toonface_contract.errors import ServerError
 
 
@@ -26,16 +29,17 @@ def test_a_server_that_is_never_ready_is_given_up_and_killed_with_all_below_it(
 ) -> None:
     _command(tmp_path, monkeypatch, "trap '' TERM; echo loading; setsid sleep 600 & echo $! > pid; wait; sleep 600")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "_START_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_START_SECONDS", 3)
     monkeypatch.setattr(module, "_STOP_SECONDS", 0.5)
-    with pytest.raises(
-        ServerError, match=rf"not ready within 0.5 s; its log {tmp_path}/server.log ends with:\nloading"
-    ):
+    with pytest.raises(ServerError, match=rf"not ready within 3 s; its log {tmp_path}/server.log ends with:\nloading"):
         with serving(tmp_path, tmp_path):
             pass
-    below = int((tmp_path / "pid").read_text())
-    while psutil.pid_exists(below) and psutil.Process(below).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)  # it has been killed, but may take a moment to go
+    with suppress(psutil.NoSuchProcess):  # it has been killed, but may take a moment to go
+        below = psutil.Process(int((tmp_path / "pid").read_text()))
+        deadline = time.monotonic() + 60
+        while below.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +53,12 @@ def test_a_gallery_that_cannot_be_enrolled_is_told(tmp_path: Path, monkeypatch: 
     _command(tmp_path, monkeypatch, "echo a.jpg has no face >&2; exit 1")
     with pytest.raises(ServerError, match=r"gallery staff could not be enrolled from list.txt:\na.jpg has no face"):
         enrol("localhost:1", "staff", Path("list.txt"))
+
+
+def test_a_server_that_cannot_be_reached_is_told() -> None:
+    with pytest.raises(ServerError, match="127.0.0.1:1: .*connect"):
+        read_statistics("127.0.0.1:1")
+    client = StagedClient("127.0.0.1:1", "default")
+    with pytest.raises(ServerError, match="preprocess: .*connect"):
+        client.stage_inputs(b"picture")
+    client.close()

@@ -210,6 +210,7 @@ def test_every_key_can_be_written_on_the_command_line() -> None:
         ("=3", "is not KEY=VALUE"),
         ("engine.=3", "is not KEY=VALUE"),
         ("threads=[", r"^-o threads=\[: the value cannot be read"),
+        ("threads=2020-13-45", "^-o threads=2020-13-45: the value cannot be read: month must be"),
     ],
 )
 def test_a_key_that_is_written_wrongly_is_named(written: str, message: str) -> None:

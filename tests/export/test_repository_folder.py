@@ -294,6 +294,19 @@ def test_a_mount_point_is_told_first() -> None:
         pass
 
 
+def test_a_link_to_a_folder_elsewhere_and_the_working_directory_are_no_mount_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    monkeypatch.chdir(tmp_path / "there")
+    real = Path.is_mount
+    # As of a link to another file system: its device is not that of its parent.
+    monkeypatch.setattr(Path, "is_mount", lambda self: self.is_symlink() or not self.is_absolute() or real(self))
+    for output in (tmp_path / "link", Path()):
+        check_output(output, "toonface.json", force=False)
+
+
 def test_a_mount_point_that_only_the_kernel_knows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "target").mkdir()
     monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EBUSY)
@@ -354,6 +367,28 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest
     assert _files(target) == {"deep/file": b"new"}
     assert list(_files(tmp_path / "scratch").values()) == [b"target"]
     assert {path.name for path in tmp_path.iterdir()} == {"scratch", "target"}
+
+
+def test_a_signal_between_two_renames_leaves_the_old_folder_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, target = tmp_path / "scratch" / "new", tmp_path / "target"
+    for folder in (new, target):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(folder.name)
+    monkeypatch.setattr(swap, "_exchange", lambda one, other: False)
+    rename = Path.rename
+
+    def signalled(self: Path, to: Path) -> Path:
+        if self == new:
+            raise SystemExit(143)
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", signalled)
+    with pytest.raises(SystemExit):
+        replace_folder(new, target)
+    assert (target / "file").read_text() == "target"
+    assert new.is_dir()
 
 
 def test_a_folder_takes_a_free_place(tmp_path: Path) -> None:

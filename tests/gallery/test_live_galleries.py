@@ -273,6 +273,34 @@ def test_a_gallery_left_half_changed_is_made_anew(
     assert {status.rebuilds for status in live.status() if status.name == "people"} == {1}
 
 
+def test_a_gallery_left_half_changed_is_not_saved(
+    store: GalleryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file would be taken for a whole one at the next start."""
+    vectors = unit_vectors(6000, 1, DIMENSION)
+    ids = store.build("people", [NewFace(label="Ada")] * 6000, vectors, EMBEDDER).ids
+    live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=tmp_path / "indices")
+    live.start()
+    caught_up(
+        live, store.add("people", [NewFace(label="Ada")] * 2000, unit_vectors(2000, 2, DIMENSION), EMBEDDER).sequence
+    )
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(FaceLabels, "remove", fail)
+    monkeypatch.setattr(Builder, "load", fail)
+    store.remove("people", ids=ids[:10])
+    wait_for(lambda: not live._state.loaded["people"].whole)
+    live.stop()
+    monkeypatch.undo()
+    again = LiveGalleries(store, EMBEDDER, DIMENSION, folder=tmp_path / "indices")
+    again.start()
+    page, embeddings = store.page_with_embeddings("people", limit=10_000)
+    assert again.search("people", embeddings, 1).ids[:, 0].tolist() == [face.id for face in page.faces]
+    again.stop()
+
+
 def test_galleries_that_a_change_does_not_touch_are_not_asked_about_nor_locked(
     store: GalleryStore, live: LiveGalleries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
