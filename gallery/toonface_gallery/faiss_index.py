@@ -48,6 +48,11 @@ class FaissIndex(ABC):
             chain = self._index.chain
             self._transforms = [faiss.downcast_VectorTransform(chain.at(place)) for place in range(chain.size())]
             self._index = faiss.downcast_index(self._index.index)
+        if isinstance(self._index, faiss.IndexIVF):
+            coarse = faiss.downcast_index(self._index.quantizer)
+            if isinstance(coarse, faiss.IndexFastScan):
+                # For what `_look` says of codes in blocks. Here FAISS makes the array itself; these ways don't read it.
+                coarse.implem = 13 if coarse.bbs == 32 else 15
 
     def tune(self, parameters: str) -> None:
         """Set parameters of searches, as FAISS's ParameterSpace takes them, such as `nprobe=16`.
@@ -112,7 +117,12 @@ class FaissIndex(ABC):
         # FAISS would take a thread for each core, in each of the server's processes at once. The setting belongs to the
         # calling thread, and a new thread starts with the default, so it is made here and not once for all.
         faiss.omp_set_num_threads(1)
-        scores, found = index.search(transformed, k)
+        # Asked for 2 to 20, codes in blocks (`x4fs`) begin with a score to surpass, which FAISS 1.15.1 reads from the
+        # array that it is to write to (HeapHandler::threshold_idis), by default memory as it was allocated. Where that
+        # holds the best of all floats, with which searches by the other metric pad what they find, some queries find
+        # nothing. The worst of all floats lets everything pass.
+        worst = np.finfo(np.float32).max if self._euclidean else np.finfo(np.float32).min
+        scores, found = index.search(transformed, k, D=np.full((len(transformed), k), worst, np.float32))
         # For unit vectors the squared distance is 2 - 2 cos.
         return (np.float32(1) - scores / 2 if self._euclidean else scores), found
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import faiss
@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from toonface_contract.admin import IndexSettings
 from toonface_gallery import faiss_parts
-from toonface_gallery.faiss_in_place import FlatIndex
+from toonface_gallery.faiss_in_place import FlatIndex, ListIndex
 from toonface_gallery.faiss_index import FaissIndex
 from toonface_gallery.faiss_marked import MarkedIndex
 from toonface_gallery.faiss_parts import PartedIndex
@@ -293,6 +293,55 @@ def test_rows_go_to_the_parts_in_turn() -> None:
         expected, _ = whole.search(vectors[1000:], k)
         assert np.all(np.count_nonzero(ids >= 0, axis=1) == min(k, 1000))
         np.testing.assert_allclose(scores[:, : min(k, 1000)], expected[:, : min(k, 1000)], atol=0.05)
+
+
+@pytest.fixture
+def dirty_memory(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """NumPy's new arrays of floats hold what is given."""
+    empty = np.empty
+
+    def dirty(shape: tuple[int, ...], dtype: type = float) -> np.ndarray:
+        array = empty(shape, dtype)
+        if array.dtype == np.float32:
+            array[:] = request.param
+        return array
+
+    monkeypatch.setattr(np, "empty", dirty)
+
+
+_EXTREMES = [np.finfo(np.float32).min, np.finfo(np.float32).max]
+
+
+@pytest.mark.parametrize("dirty_memory", _EXTREMES, indirect=True, ids=["lowest", "highest"])
+@pytest.mark.parametrize("metric", ["IP", "L2"])
+@pytest.mark.parametrize(
+    "kind",
+    [partial(MarkedIndex, "PQ16x4fs"), partial(PartedIndex, 2, "PQ16x4fs"), partial(MarkedIndex, "IVF2,PQ16x4fs")],
+    ids=["one", "parts", "lists"],
+)
+@pytest.mark.usefixtures("dirty_memory")
+def test_codes_in_blocks_find_the_same_whatever_memory_held(kind: Callable[..., MarkedIndex], metric: str) -> None:
+    vectors = unit_vectors(1000, seed=1, dimension=DIMENSION)
+    index = kind("", DIMENSION, metric)
+    index.train(vectors)
+    index.add(np.arange(1000), index.encode(vectors))
+    for k in (1, 2, 20, 21):
+        _, ids = index.search(vectors[:30], k)
+        assert np.all(ids >= 0)
+        assert np.count_nonzero(ids == np.arange(30)[:, np.newaxis]) > 20
+
+
+def test_lists_are_chosen_by_codes_in_blocks_whatever_memory_held() -> None:
+    vectors = unit_vectors(1000, seed=1, dimension=DIMENSION)
+    index = ListIndex("IVF16(PQ16x4fs),Flat", "nprobe=16", DIMENSION, "IP")
+    index.train(vectors)
+    saved = io.BytesIO()
+    index.save(saved)
+    index.restore(io.BytesIO(saved.getvalue()))
+    coarse = faiss.downcast_index(index._index.quantizer)
+    for dirt in _EXTREMES:
+        _, lists = coarse.search(vectors, 16, D=np.full((1000, 16), dirt, np.float32))
+        assert np.all(np.sort(lists) == np.arange(16))
 
 
 def test_a_marked_index_wears_out() -> None:
