@@ -44,7 +44,7 @@ def _lines(report: SoakReport, about: Mapping[str, Any]) -> list[str]:
         lines.append(f"| {each.process} | {figures} | {'yes' if each.grows else 'no'} |")
     lines += [
         "",
-        "A process grows if a straight line through its memory (PSS; Theil and Sen's) from a quarter of the run",
+        "A process grows if a straight line through its memory (PSS; Theil and Sen's) from a quarter of the",
     ]
     lines += [f"run on rises by more than {GROWTH_MB:g} MB and by more than {GROWTH_SHARE:.0%} of its median.", ""]
     return [*lines, "![Latency and memory over time](soak.png)", ""]
