@@ -19,6 +19,7 @@ from toonface_benchmarks.cli_options import (
     gallery_option,
     json_option,
     pictures_option,
+    progress_console,
     read_pictures,
     repository_option,
 )
@@ -30,7 +31,6 @@ from toonface_client.cli.options import tables
 from toonface_training.networks import MODELS
 
 _console = Console()
-_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 
 @click.group()
@@ -82,7 +82,7 @@ def bench_ensemble(
             concurrencies=concurrencies,
             rounds=rounds,
             seconds=seconds,
-            progress=_progress.print,
+            progress=progress_console.print,
         )
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
@@ -123,11 +123,11 @@ def _export_default_pair(folder: Path, precision: str, cache: Path, pictures: Pa
     except ModuleNotFoundError as error:
         raise missing("ensemble --default-pair", error) from error
     common_ground.prepare(
-        common_ground.random_default_pair(cache, _progress.print),
+        common_ground.random_default_pair(cache, progress_console.print),
         folder,
         equal=False,
         trained=False,
-        tell=_progress.print,
+        tell=progress_console.print,
         precision=precision,
         calibration=pictures if precision == "int8" else None,
     )
@@ -144,7 +144,7 @@ def _export_default_pair(folder: Path, precision: str, cache: Path, pictures: Pa
 def bench_startup(repository: Path, pictures: Path, gallery_list: Path, seconds: float, as_json: bool) -> None:
     """Time a server's start, its memory, and how long each stage is missed when its process is killed."""
     report = startup.measure(
-        repository, read_pictures(pictures), gallery_list, seconds=seconds, progress=_progress.print
+        repository, read_pictures(pictures), gallery_list, seconds=seconds, progress=progress_console.print
     )
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
@@ -176,7 +176,7 @@ def bench_training(steps: int, plain_too: bool, models: tuple[str, ...], as_json
     speeds = []
     for speed in measure(steps, plain_too=plain_too, models=models or tuple(MODELS)):
         trial = speed.trial
-        _progress.print(f"{trial.model} on {trial.engine}: {speed.pictures_per_second:.1f} pictures/s")
+        progress_console.print(f"{trial.model} on {trial.engine}: {speed.pictures_per_second:.1f} pictures/s")
         speeds.append(asdict(speed))
         environment = "toonface train" if speed.tuned else "plain"
         figures = (f"{speed.pictures_per_second:.1f}", f"{speed.cpu_seconds_per_picture:.3f}")

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from toonface_benchmarks.cli_options import progress_console
 from toonface_contract.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def bench_export(
         threads=threads or usable_cpus(),
         rounds=rounds,
         seconds=seconds,
-        progress=Console(stderr=True, style="dim", markup=False, emoji=False).print,
+        progress=progress_console.print,
     ):
         rows += measured
         if not as_json:

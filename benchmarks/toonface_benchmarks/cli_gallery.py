@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toonface_benchmarks import gallery
+from toonface_benchmarks.cli_options import progress_console
 
 
 @click.command("gallery")
@@ -66,7 +67,7 @@ def bench_gallery(
         slow_most=hnsw_most,
         paddlex=paddlex,
         writer=writer,
-        progress=Console(stderr=True, style="dim", markup=False, emoji=False).print,
+        progress=progress_console.print,
     )
     if plot_path is not None:
         from toonface_benchmarks.gallery_plot import plot

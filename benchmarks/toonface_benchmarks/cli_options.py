@@ -1,12 +1,16 @@
-"""What several commands of `toonface bench` share: options, and the pictures they name."""
+"""What several commands of `toonface bench` share: options, where progress is told, and the pictures they name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+progress_console = Console(stderr=True, style="dim", markup=False, emoji=False)
+"""Where a command tells what it is doing; names of pictures and paths may hold what rich takes for markup."""
 
 repository_option = click.option(
     "--repository",

@@ -13,13 +13,18 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option, read_pictures
+from toonface_benchmarks.cli_options import (
+    gallery_option,
+    json_option,
+    pictures_option,
+    progress_console,
+    read_pictures,
+)
 from toonface_benchmarks.machine import this_machine
 from toonface_contract.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 pipeline_option = click.option(
     "--pipeline",
@@ -97,16 +102,16 @@ def bench_compare(
     from toonface_server.cpus import usable_cpus
 
     encoded = read_pictures(pictures)
-    python = paddlex_environment.paddlex_python(cache, _progress.print)
+    python = paddlex_environment.paddlex_python(cache, progress_console.print)
     if default_pair:
-        pipeline = common_ground.random_default_pair(cache, _progress.print)
+        pipeline = common_ground.random_default_pair(cache, progress_console.print)
     with tempfile.TemporaryDirectory() as scratch:
         ground = common_ground.prepare(
             pipeline,
             Path(scratch) / "repository",
             equal=not as_shipped,
             trained=not default_pair,
-            tell=_progress.print,
+            tell=progress_console.print,
             precision=precision,
             calibration=pictures if precision == "int8" else None,
         )
@@ -118,7 +123,7 @@ def bench_compare(
             concurrencies=concurrencies,
             rounds=rounds,
             seconds=seconds,
-            tell=_progress.print,
+            tell=progress_console.print,
         ).as_dict()
     modules = ground.pipeline.modules
     about = {

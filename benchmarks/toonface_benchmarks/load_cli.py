@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from toonface_benchmarks import overload, soak
@@ -19,6 +18,7 @@ from toonface_benchmarks.cli_options import (
     gallery_option,
     json_option,
     pictures_option,
+    progress_console,
     read_pictures,
     repository_option,
 )
@@ -30,7 +30,6 @@ from toonface_client.cli.options import tables
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 _timeout = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Seconds for a request."
@@ -90,7 +89,7 @@ def bench_soak(
       toonface bench soak --minutes 15 --share 0.5
     """
     output.mkdir(parents=True, exist_ok=True)
-    _progress.print("starting a server")
+    progress_console.print("starting a server")
     with serving_gallery(repository, GALLERY, gallery_list) as server:
         report = asyncio.run(
             soak.measure(
@@ -102,13 +101,13 @@ def bench_soak(
                 rate=rate,
                 writes=writes,
                 timeout=timeout,
-                progress=_progress.print,
+                progress=progress_console.print,
             )
         )
     about = {"command": _command(), "machine": this_machine(), "pictures": str(pictures)}
     path = write_report(report, output, about=about)
     click.echo(json.dumps(report.as_dict(), indent=1) if as_json else path.read_text(encoding="utf-8"))
-    _progress.print(f"{path}, with its plot and figures beside it")
+    progress_console.print(f"{path}, with its plot and figures beside it")
     if report.faults():
         raise click.exceptions.Exit(1)
 
@@ -165,7 +164,7 @@ def bench_overload(
         raise click.UsageError("--gallery names one of a running server: give its --address, too")
     with contextlib.ExitStack() as stack:
         if address is None:
-            _progress.print("starting a server")
+            progress_console.print("starting a server")
             address = stack.enter_context(serving_gallery(repository, GALLERY, gallery_list)).address
             gallery = GALLERY
         report, outcomes = asyncio.run(
@@ -176,7 +175,7 @@ def bench_overload(
                 times=times,
                 seconds=seconds,
                 timeout=timeout,
-                progress=_progress.print,
+                progress=progress_console.print,
             )
         )
     faults = report.faults(aim)

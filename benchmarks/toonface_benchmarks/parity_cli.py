@@ -12,13 +12,12 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option
+from toonface_benchmarks.cli_options import gallery_option, json_option, pictures_option, progress_console
 from toonface_benchmarks.compare_cli import cache_option, markdown_option, missing, pipeline_option
 
 if TYPE_CHECKING:
     from toonface_benchmarks.parity import Differences
 
-_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 _DRAWN_SEED = 1
 
 
@@ -74,23 +73,23 @@ def bench_parity(
     named += [(f"drawn {number}", each.encoded) for number, each in drawn]
     if not named:
         raise click.UsageError(f"{pictures} has no pictures")
-    python = paddlex_environment.paddlex_python(cache, _progress.print)
+    python = paddlex_environment.paddlex_python(cache, progress_console.print)
     settings = [(precision, True) for precision in precisions] + [("f32", False)] * as_shipped
     found: dict[str, Differences] = {}
     for precision, equal in settings:
         name = precision if equal else f"{precision}, as shipped"
-        _progress.print(name)
+        progress_console.print(name)
         with tempfile.TemporaryDirectory() as scratch:
             ground = common_ground.prepare(
                 pipeline,
                 Path(scratch) / "repository",
                 equal=equal,
                 trained=precision == "f32",  # what a coarser one loses is to be counted, and not refused
-                tell=_progress.print,
+                tell=progress_console.print,
                 precision=precision,
                 calibration=pictures if precision == "int8" else None,
             )
-            found[name] = parity.compare(ground, python, named, gallery_list, _progress.print)
+            found[name] = parity.compare(ground, python, named, gallery_list, progress_console.print)
     text = _table(found)
     if markdown_file is not None:
         markdown_file.write_text(text, encoding="utf-8")

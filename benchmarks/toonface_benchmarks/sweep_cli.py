@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from toonface_benchmarks.cli_options import read_pictures, repository_option
+from toonface_benchmarks.cli_options import progress_console, read_pictures, repository_option
 from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.machine import this_machine
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
@@ -24,8 +23,6 @@ from toonface_benchmarks.sweep_report import write_report
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIX_SEED = 0
-
-_progress = Console(stderr=True, style="dim", markup=False, emoji=False)
 
 
 @click.command("sweep")
@@ -112,7 +109,7 @@ def bench_sweep(
     encoded, kind = _pictures(pictures, count)
     with contextlib.ExitStack() as stack:
         if address is None:
-            _progress.print("starting a server")
+            progress_console.print("starting a server")
             demo_gallery = _ROOT / "demo" / "gallery" / "gallery.txt"
             address = stack.enter_context(serving_gallery(repository, GALLERY, demo_gallery)).address
             gallery = GALLERY
@@ -125,7 +122,7 @@ def bench_sweep(
                 seconds=seconds,
                 gallery=gallery or "default",
                 stages=stages,
-                progress=_progress.print,
+                progress=progress_console.print,
             )
         )
     about = {
@@ -139,7 +136,7 @@ def bench_sweep(
         click.echo(json.dumps([each.as_dict() for each in sweeps], indent=1))
         return
     click.echo(report.read_text(encoding="utf-8"))
-    _progress.print(f"{report}, with its plots and figures beside it")
+    progress_console.print(f"{report}, with its plots and figures beside it")
 
 
 def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
@@ -147,7 +144,7 @@ def _pictures(folder: Path | None, count: int) -> tuple[Sequence[bytes], str]:
     if folder is not None:
         encoded = read_pictures(folder)
         return encoded, f"{len(encoded)} of {folder}"
-    _progress.print("drawing the pictures")
+    progress_console.print("drawing the pictures")
     mix = list(picture_mix(count, _MIX_SEED))
     return [each.encoded for each in mix], shares(mix)
 
