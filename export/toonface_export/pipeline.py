@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from toonface_contract.errors import ConfigError
 from toonface_contract.options import MAX_TOPK, RecognitionOptions
-from toonface_export.problems import problems
 from toonface_export.serving import Serving, Strict
+from toonface_export.written_settings import problems
 
 _DEFAULTS = RecognitionOptions()
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toonface_contract.errors import ConfigError
-from toonface_export.problems import problems
 from toonface_export.triton_config import Precision
+from toonface_export.written_settings import problems, set_key
 
 Target = Literal["cpu", "gpu"]
 Backend = Literal["openvino", "onnxruntime", "tensorrt"]
@@ -168,7 +167,7 @@ class Serving(Strict):
         """
         given = {name: value for name, value in changes.items() if value is not None}
         for text in written:
-            _set(given, text)
+            set_key(given, text, "KEY=VALUE, such as threads=2 or engine.workspace_mb=512")
         settings = self.model_dump(exclude_unset=True)
         if given.get("target", self.target) != self.target:
             defaults = Serving(target=self.target).model_dump()
@@ -179,18 +178,3 @@ class Serving(Strict):
             return Serving.model_validate({**settings, **given})
         except ValidationError as error:
             raise ConfigError(problems(error, Serving)) from error
-
-
-def _set(settings: dict[str, Any], text: str) -> None:
-    place, equals, value = text.partition("=")
-    *sections, key = place.split(".")
-    if not equals or not all((*sections, key)):
-        raise ConfigError(f"-o {text!r} is not KEY=VALUE, such as threads=2 or engine.workspace_mb=512")
-    for section in sections:
-        settings = settings.setdefault(section, {})
-        if not isinstance(settings, dict):
-            raise ConfigError(f"-o {text}: {section} is a value, which holds no further keys")
-    try:
-        settings[key] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:  # the latter of dates that there are none of
-        raise ConfigError(f"-o {text}: the value cannot be read: {error}") from error

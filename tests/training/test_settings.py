@@ -116,6 +116,7 @@ def test_overrides_win_and_none_is_null(paddlex: str) -> None:
         ("Train", r"'Train' is not Key\.Sub=value"),
         ("Train..x=1", r"is not Key\.Sub=value"),
         ("Train.seed=[", r"the value cannot be read"),
+        ("Train.seed=2020-13-45", r"-o Train.seed=2020-13-45: the value cannot be read: month must be"),
     ],
 )
 def test_what_is_wrong_is_named(override: str, said: str, paddlex: str) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from toonface_contract.errors import ConfigError
+from toonface_export.written_settings import problems, set_key
 from toonface_training.fit.settings import DetectionSettings, FeatureSettings, Settings
 from toonface_training.networks import DETECTORS, MODELS
 
@@ -33,7 +34,7 @@ def read_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
     """
     content = _read(config)
     for override in overrides:
-        _override(content, override)
+        set_key(content, override, "Key.Sub=value, such as Train.learning_rate=0.001")
     name = content.get("Global", {}).get("model") if isinstance(content.get("Global"), Mapping) else None
     if name not in MODELS:
         raise ConfigError(f"{config}: Global.model is {name!r}; there are {', '.join(MODELS)}")
@@ -42,7 +43,7 @@ def read_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{config}: {_problems(error, schema)}") from error
+        raise ConfigError(f"{config}: {problems(error, schema, values=True)}") from error
 
 
 def write_settings(settings: Settings, path: Path) -> None:
@@ -75,45 +76,9 @@ def _shipped(name: str) -> dict[str, Any]:
     return content
 
 
-def _override(content: dict[str, Any], override: str) -> None:
-    place, equals, text = override.partition("=")
-    keys = place.split(".")
-    if not equals or not all(keys):
-        raise ConfigError(f"-o {override!r} is not Key.Sub=value, such as Train.learning_rate=0.001")
-    section: Any = content
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"-o {override}: {key} is a value, which holds no further keys")
-    try:
-        section[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"-o {override}: the value cannot be read: {error}") from error
-
-
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def _problems(error: ValidationError, schema: type[BaseModel]) -> str:
-    texts = []
-    for problem in error.errors():
-        place = problem["loc"]
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"is not known (known here are {', '.join(_keys_at(schema, place[:-1]))})"
-        elif place and not text.startswith("is "):
-            text = f"is {problem['input']!r}: {text}"
-        texts.append(f"{'.'.join(map(str, place))} {text}".strip())
-    return "; ".join(texts)
-
-
-def _keys_at(schema: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    section: Any = schema
-    for key in place:
-        section = next(field.annotation for name, field in section.model_fields.items() if (field.alias or name) == key)
-    return [field.alias or name for name, field in section.model_fields.items()]
