@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from toonface_contract.admin import NewFace
+from toonface_gallery.builder import Builder
+from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.snapshot import GalleryKey
 
 EMBEDDER = "sha256:0123456789abcdef0123456789abcdef"
 DIMENSION = 8
@@ -46,3 +51,16 @@ def brute_force(
     cosines = probes.astype(np.float64) @ np.array([faces[face] for face in ids], np.float64).T
     order = np.argsort(-cosines, axis=1)[:, :k]
     return [[ids[column] for column in row] for row in order], np.take_along_axis(cosines, order, axis=1)
+
+
+def held_builds(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Lets no index be built before the event is set, for a minute at most."""
+    released = threading.Event()
+    build = Builder.build
+
+    def held(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
+        released.wait(60)
+        return build(self, key, threads)
+
+    monkeypatch.setattr(Builder, "build", held)
+    return released

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+from gallery_helpers import DIMENSION, EMBEDDER, basis, held_builds, new_faces, unit_vectors, wait_for
 
 from toonface_contract.admin import NewFace
 from toonface_contract.errors import InvalidRequest, NotFound, Unavailable
@@ -17,7 +17,6 @@ from toonface_gallery import retries
 from toonface_gallery.builder import Builder
 from toonface_gallery.labels import FaceLabels
 from toonface_gallery.live import LiveGalleries
-from toonface_gallery.loaded import LoadedGallery
 from toonface_gallery.snapshot import Changes, GalleryKey, Snapshot
 from toonface_gallery.store import GalleryStore
 
@@ -102,14 +101,7 @@ def test_a_new_gallery_whose_index_takes_long_holds_up_no_searches_in_others(
 ) -> None:
     """As in the one instance of the stage: a thread asks for both in turn."""
     monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
-    released = threading.Event()
-    build = Builder.build
-
-    def slow(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
-        released.wait(60)
-        return build(self, key, threads)
-
-    monkeypatch.setattr(Builder, "build", slow)
+    released = held_builds(monkeypatch)
     store.add("default", new_faces("Grace"), basis(1), EMBEDDER)
     store.build("large", new_faces("Ada"), basis(0), EMBEDDER)
     answers: list[str] = []

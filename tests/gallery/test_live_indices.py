@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+from gallery_helpers import DIMENSION, EMBEDDER, basis, held_builds, new_faces, unit_vectors, wait_for
 
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
 from toonface_contract.errors import NotFound, Unavailable
@@ -269,14 +269,7 @@ def test_a_gallery_under_its_new_name_does_not_answer_for_the_one_that_takes_its
     monkeypatch.setattr(live_module, "_PATIENCE_SECONDS", 0.2)
     store.build("people", people(3), basis(0, 1, 2), EMBEDDER)
     wait_for(lambda: "people" in {each.name for each in live.status()})
-    released = threading.Event()
-    build = Builder.build
-
-    def slow(self: Builder, key: GalleryKey, threads: int) -> LoadedGallery:
-        released.wait(60)
-        return build(self, key, threads)
-
-    monkeypatch.setattr(Builder, "build", slow)
+    released = held_builds(monkeypatch)
     with live._changing:
         store.rename("people", "staff")
         sequence = store.build("people", people(1, first=7), basis(3), EMBEDDER).sequence
