@@ -14,7 +14,7 @@ from toonface_export.network_stages import NetworkConfig, edge_queue, face_detec
 from toonface_export.serving import Serving
 from toonface_export.triton_config import Precision, PythonStage
 from toonface_export.triton_ensemble import Ensemble, Step
-from toonface_export.triton_message import Tensor
+from toonface_export.triton_message import Queue, Tensor
 
 ModelConfig = PythonStage | NetworkConfig | Ensemble
 
@@ -139,7 +139,9 @@ def _gallery_admin(deployment: Deployment) -> PythonStage:
         ),
         outputs=(Tensor("result", "STRING", (1,)), Tensor("face_embeddings", "FP32", (-1, -1))),
         max_batch_size=0,
-        queue=edge_queue(deployment.serving),
+        # One instance that is quick: limits would keep calls waiting for half a second (see `Queue`). This one only
+        # drops the commands that nobody waits for any more.
+        queue=Queue(),
         parameters=_embedder(deployment),
     )
 

@@ -41,8 +41,9 @@ class _Model:
         inputs: its input tensors.
         outputs: its output tensors.
         max_batch_size: most rows in a batch that Triton makes of several requests; 0 for models that do not batch.
-        queue: before the model. Without one requests are not counted and not batched. A model that does not batch had
-            better have none: Triton 2.51's batcher kept requests to one waiting for 20 ms while it was idle.
+        queue: before the model. Without one requests are not counted and not batched, and also computed where their
+            callers have given up. A model that does not batch had better have none, or one without limits: with them
+            Triton kept requests to one waiting for 20 ms while it was idle (see `Queue`).
         instances: copies of the model that work side by side; on GPUs so many on each.
         gpu: whether they are on GPUs.
         warm_up: batches that Triton runs with blank inputs before the model counts as ready.

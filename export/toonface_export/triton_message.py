@@ -47,26 +47,36 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Queue:
-    """The bounded queue before a model.
+    """The queue before a model.
+
+    A size or a timeout has a price. With either, Triton hands requests over only while an instance is free, and looks
+    for one when a request comes and when an instance has computed, a moment before that one counts as free; nothing
+    tells it of that moment. Where no further request comes it looks again after half a second. One instance loses that
+    race often, of several another one mostly is free (github.com/triton-inference-server/core, r24.03 to r26.06:
+    `PriorityQueue::SupportPrefetching`, `RateLimiter::DequeuePayload`, and `WaitForPayloadSlotAvailable` in
+    dynamic_batch_scheduler.cc).
 
     Attributes:
-        size: waiting requests; one more is refused at once.
+        size: waiting requests; one more is refused at once. 0 is any number: only callers who give up shorten it.
         timeout_us: microseconds after which a waiting request is refused; 0 is never.
         batch_delay_us: microseconds to wait for more requests before a batch is sent off that is not full.
     """
 
-    size: int
+    size: int = 0
     timeout_us: int = 0
     batch_delay_us: int = 0
 
     def message(self) -> Message:
         """The queue as Triton's dynamic batcher, which also keeps the queue of models that do not batch."""
-        policy: Message = [("timeout_action", Enum("REJECT"))]
-        if self.timeout_us:
-            policy.append(("default_timeout_microseconds", self.timeout_us))
-        policy.append(("max_queue_size", self.size))
         delay: Message = [("max_queue_delay_microseconds", self.batch_delay_us)] if self.batch_delay_us else []
-        return [*delay, ("default_queue_policy", policy)]
+        limits: Message = []
+        if self.timeout_us:
+            limits.append(("default_timeout_microseconds", self.timeout_us))
+        if self.size:
+            limits.append(("max_queue_size", self.size))
+        if not limits:
+            return delay
+        return [*delay, ("default_queue_policy", [("timeout_action", Enum("REJECT")), *limits])]
 
 
 def tensor_fields(kind: str, tensors: tuple[Tensor, ...]) -> Message:

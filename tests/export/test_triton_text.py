@@ -186,7 +186,8 @@ def test_every_stage_that_batches_or_bears_the_load_has_a_bounded_queue_and_inne
     for name in (names.CROP_ALIGN, names.GALLERY_SEARCH):
         assert not configs.pop(name).HasField("dynamic_batching")
         del policies[name]
-    edge = {names.PREPROCESS, names.FACE_DETECTION, names.GALLERY_ADMIN}
+    del policies[names.GALLERY_ADMIN]
+    edge = {names.PREPROCESS, names.FACE_DETECTION}
     for name, policy in policies.items():
         assert policy.timeout_action == model_config_pb2.ModelQueuePolicy.REJECT
         if name in edge:
@@ -194,6 +195,13 @@ def test_every_stage_that_batches_or_bears_the_load_has_a_bounded_queue_and_inne
         else:
             assert policy.max_queue_size > 16
             assert policy.default_timeout_microseconds == 0
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_the_queue_of_gallery_admin_has_no_limits_with_which_triton_would_keep_calls_waiting(target: str) -> None:
+    admin = _configs(target=target, backend="onnxruntime")[names.GALLERY_ADMIN]
+    assert admin.HasField("dynamic_batching")  # without it, calls are carried out whose callers have given up
+    assert admin.dynamic_batching == model_config_pb2.ModelDynamicBatching()
 
 
 def test_searches_of_several_requests_are_made_together_where_there_are_many() -> None:

@@ -9,6 +9,8 @@ import sqlite3
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from scenes import BACKGROUND, DEMO, encode, scene
 
 from toonface_client import AsyncToonfaceClient, EnrolReport, LabelledPicture, ToonfaceClient, cli
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
-from toonface_contract.errors import NotFound
+from toonface_contract.errors import DeadlineExceeded, NotFound
 
 Run = Callable[..., Result]
 
@@ -399,6 +401,23 @@ def test_a_gallery_is_embedded_anew_from_its_pictures(
     np.testing.assert_allclose(page.embeddings[:1], expected, atol=1e-5)
     (info,) = [each for each in client.galleries() if each.name == gallery]
     assert (info.metric, info.embedder) == ("L2", client.gallery_list().embedder)
+
+
+def test_changes_whose_callers_have_given_up_are_not_made(server: Server, client: ToonfaceClient, gallery: str) -> None:
+    """All but the one that is being made, and two that Triton hands over ahead: nothing else bounds this queue."""
+    client.build_gallery(gallery, [], np.empty((0, 128)))
+
+    def give_up(number: int) -> None:
+        with ToonfaceClient(server.grpc) as caller, pytest.raises(DeadlineExceeded):
+            caller.add_faces(gallery, [NewFace(label=str(number))], np.ones((1, 128)), timeout=3)
+
+    store = sqlite3.connect(server.log.with_name("gallery.sqlite3"), isolation_level=None)
+    with closing(store), ThreadPoolExecutor(16) as callers:
+        store.execute("BEGIN IMMEDIATE")  # the first has to wait, and the others behind it
+        list(callers.map(give_up, range(16)))
+        time.sleep(0.5)  # until Triton has heard of it
+        store.execute("ROLLBACK")
+    assert 0 < len(labels(client, gallery)) <= 3
 
 
 @pytest.mark.parametrize("method", ["features", "rename_gallery"])
