@@ -10,7 +10,7 @@ from toonface_contract.names import FACE_SIZE
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
-from toonface_export.network_stages import NetworkConfig, edge_queue, face_detection, face_embedding, inner_queue
+from toonface_export.network_stages import NetworkConfig, edge_queue, face_detection, face_embedding
 from toonface_export.serving import Serving
 from toonface_export.triton_config import Precision, PythonStage
 from toonface_export.triton_ensemble import Ensemble, Step
@@ -123,9 +123,9 @@ def _gallery_search(deployment: Deployment) -> PythonStage:
             Tensor("ids", "INT64", (-1,)),
         ),
         max_batch_size=deployment.serving.search_batch,
-        # One search in a hundred waited half a second for the batcher of a CPU's few requests (benchmarks/README.md). A
-        # GPU's many wake it, and are searched for together.
-        queue=inner_queue(deployment.serving) if deployment.serving.target == "gpu" else None,
+        # A GPU's many requests are searched for together. One instance searches: limits would keep some of them waiting
+        # for half a second (see `Queue`).
+        queue=Queue(batch_delay_us=deployment.serving.batch_delay_us) if deployment.serving.target == "gpu" else None,
         parameters={**_embedder(deployment), "options": _options(deployment)},
     )
 

@@ -204,8 +204,10 @@ def test_the_queue_of_gallery_admin_has_no_limits_with_which_triton_would_keep_c
     assert admin.dynamic_batching == model_config_pb2.ModelDynamicBatching()
 
 
-def test_searches_of_several_requests_are_made_together_where_there_are_many() -> None:
-    assert _configs(target="gpu", backend="onnxruntime")[names.GALLERY_SEARCH].HasField("dynamic_batching")
+def test_searches_of_several_requests_are_made_together_where_there_are_many_and_no_limits_keep_them_waiting() -> None:
+    search = _configs(target="gpu", backend="onnxruntime", batch_delay_us=200)[names.GALLERY_SEARCH]
+    assert search.HasField("dynamic_batching")
+    assert search.dynamic_batching == model_config_pb2.ModelDynamicBatching(max_queue_delay_microseconds=200)
 
 
 @pytest.mark.parametrize("serving", [{}, {"target": "gpu"}, {"preprocess_instances": 4, "crop_align_instances": 4}])
