@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,8 @@ from toonface_training.batches.files import read_faces
 from toonface_training.batches.order import Order
 
 RED = (230, 20, 30)
+# Augmentation that leaves the crop as it is, but for mirroring it.
+STILL = {"shift": (0.0, 0.0), "turned": 0.0, "light": 0.0, "cut": 0.0, "cover": 0.0, "coarse": 0.0}
 
 
 def scene(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -65,22 +68,62 @@ def test_a_scene_without_faces_gives_a_window_without_boxes() -> None:
 def test_a_face_fills_its_crop_but_for_the_error_of_the_box() -> None:
     picture = scene(200, 200, (60, 50, 140, 170))
     box = np.array([60, 50, 140, 170], np.float32)
-    shares = [
-        reddish(CropOfFace(cover=0, shift=(0.03, 0.03))(picture, box, 112, np.random.default_rng(seed))).mean()
-        for seed in range(20)
-    ]
+    loose = CropOfFace(cover=0, shift=(0.03, 0.03), turned=0, cut=0)
+    shares = [reddish(loose(picture, box, 112, np.random.default_rng(seed))).mean() for seed in range(20)]
     assert min(shares) > 0.7 and max(shares) <= 1
     assert len(set(shares)) > 10
-    exact = CropOfFace(shift=(0, 0), light=0, cover=0)(picture, box, 112, np.random.default_rng(0))
+    exact = CropOfFace(**STILL)(picture, box, 112, np.random.default_rng(0))
     assert reddish(exact).all()
+
+
+def test_a_turned_face_is_whole_and_fills_its_crop() -> None:
+    picture = np.zeros((200, 200, 3), np.uint8)
+    cv2.ellipse(picture, (100, 100), (60, 30), 0, 0, 360, (255, 255, 255), -1)
+    box = np.array([40, 70, 160, 130], np.float32)
+    augment, areas = CropOfFace(**{**STILL, "turned": 1.0}), []
+    for seed in range(10):
+        crop = augment(picture, box, 112, np.random.default_rng(seed))[..., 0] > 127
+        rows, columns = np.flatnonzero(crop.any(axis=1)), np.flatnonzero(crop.any(axis=0))
+        assert max(rows[0], columns[0]) <= 2 and min(rows[-1], columns[-1]) >= 109
+        areas.append(crop.mean())
+    # Stretched to a square an upright ellipse is a disc; a turned one is longer along a diagonal.
+    upright = CropOfFace(**STILL)(picture, box, 112, np.random.default_rng(0))[..., 0] > 127
+    assert abs(upright.mean() - np.pi / 4) < 0.02 and min(areas) < upright.mean() - 0.05
+
+
+def test_a_cut_box_lacks_a_part_of_the_face_on_one_side() -> None:
+    picture = np.zeros((120, 120, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = np.arange(120), np.arange(120)[:, None]
+    box = np.array([10, 10, 110, 110], np.float32)
+    augment = CropOfFace(**{**STILL, "cut": 1.0})
+    lost = []
+    for seed in range(30):
+        crop = augment(picture, box, 100, np.random.default_rng(seed)).astype(int)
+        missing = [
+            value for channel in (0, 1) for value in (crop[..., channel].min() - 10, 109 - crop[..., channel].max())
+        ]
+        assert sum(value > 2 for value in missing) <= 1
+        lost.append(max(missing))
+    assert 25 < max(lost) <= 46
+
+
+def test_what_covers_a_face_is_seldom_much_of_it() -> None:
+    picture = np.full((120, 120, 3), 100, np.uint8)
+    augment = CropOfFace(**{**STILL, "cover": 1.0})
+    covered = [
+        (augment(picture, np.array([10, 10, 110, 110], np.float32), 64, np.random.default_rng(seed)) != 100)
+        .any(axis=2)
+        .mean()
+        for seed in range(40)
+    ]
+    assert 0 < min(covered) and 0.1 < max(covered) <= 0.25
 
 
 def test_a_face_seen_from_afar_fills_its_crop_with_less_detail() -> None:
     box = np.array([20, 20, 120, 120], np.float32)
     picture = np.random.default_rng(0).integers(0, 256, (140, 140, 3), np.uint8)
-    still = dict(shift=(0, 0), light=0, cover=0)
-    near = CropOfFace(**still, coarse=0)(picture, box, 112, np.random.default_rng(1))
-    far = CropOfFace(**still, coarse=1, coarse_sides=(16, 17))(picture, box, 112, np.random.default_rng(1))
+    near = CropOfFace(**STILL)(picture, box, 112, np.random.default_rng(1))
+    far = CropOfFace(**{**STILL, "coarse": 1.0, "coarse_sides": (16, 17)})(picture, box, 112, np.random.default_rng(1))
     assert far.shape == near.shape == (112, 112, 3)
     assert far.std() < near.std() / 2 and abs(far.mean() - near.mean()) < 3
 
@@ -89,7 +132,7 @@ def test_half_of_the_crops_are_mirrored() -> None:
     picture = scene(100, 100, (20, 20, 50, 80))
     box = np.array([20, 20, 80, 80], np.float32)
     left = [
-        reddish(CropOfFace(cover=0)(picture, box, 64, np.random.default_rng(seed)))[:, :32].mean() > 0.5
+        reddish(CropOfFace(cover=0, cut=0)(picture, box, 64, np.random.default_rng(seed)))[:, :32].mean() > 0.5
         for seed in range(40)
     ]
     assert 10 < sum(left) < 30
@@ -110,7 +153,7 @@ def test_faces_are_cut_from_their_surroundings_where_these_are_there(tmp_path: P
     assert plain.box is None and plain.path.parent.name == "images"
     faces = read_faces(a_face(tmp_path / "boxed", "images/a.png 5 6 30.5 31\n"))
     assert faces[0].box == (5, 6, 30.5, 31) and faces[0].path.parent.name == "context"
-    batch = FaceBatches(faces, Order(1, 1, seed=0), 112, CropOfFace(cover=0)).batch(0, 0)
+    batch = FaceBatches(faces, Order(1, 1, seed=0), 112, CropOfFace(**STILL)).batch(0, 0)
     assert reddish(batch.images[0]).all()
 
 

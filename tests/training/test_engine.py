@@ -11,6 +11,7 @@ from toonface_contract.errors import ConfigError
 from toonface_training.batches import DetectionBatch, FeatureBatch
 from toonface_training.fit.arcface import ArcFace
 from toonface_training.fit.engine import Engine, EngineState, Moment, Recipe, make_engine
+from toonface_training.fit.imprint import imprinted
 from toonface_training.fit.initial import initial_state
 from toonface_training.networks import build
 from toonface_training.networks.inference import write_inference
@@ -157,3 +158,40 @@ def test_mixed_precision_on_a_cpu_is_refused() -> None:
 def test_a_compiled_network_is_refused_by_paddle() -> None:
     with pytest.raises(ConfigError, match=r"Train\.compile is true"):
         make_engine("paddle", Recipe("MobileFaceNet", IDENTITIES, compiled=True))
+
+
+class OneBatch:
+    """Batches with the same one of the first three identities."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, epoch: int, number: int) -> FeatureBatch:
+        images = np.random.default_rng(7).integers(0, 256, (6, 112, 112, 3), dtype=np.uint8)
+        images[1::2] //= 2
+        return FeatureBatch(images, np.array([0, 1, 2, 0, 1, 2]))
+
+
+def test_an_imprinted_head_holds_the_mean_embedding_of_each_identity() -> None:
+    recipe = RECIPES[2]
+    start, _ = initial_state(recipe.model, IDENTITIES, 1, None)
+    engine = make_engine("paddle", recipe)
+    engine.load(start)
+    begun = imprinted(start, engine, OneBatch(), 0)
+
+    embeddings = engine.embed(OneBatch().batch(0, 0).images)
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    head, before = begun.parameters[HEAD_WEIGHT], start.parameters[HEAD_WEIGHT]
+    for identity in range(3):
+        mean = units[[identity, identity + 3]].mean(axis=0)
+        cosine = mean @ head[:, identity] / np.linalg.norm(mean) / np.linalg.norm(head[:, identity])
+        assert cosine == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(head[:, 3], before[:, 3])
+    np.testing.assert_allclose(np.linalg.norm(head, axis=0), np.linalg.norm(before, axis=0), rtol=1e-5)
+    assert all(
+        np.array_equal(value, start.parameters[name]) for name, value in begun.parameters.items() if name != HEAD_WEIGHT
+    )
+    # What it embedded has changed nothing in the engine, and it still learns.
+    assert_same(engine.state(), start if recipe.ema_decay is None else EngineState(start.parameters, start.parameters))
+    engine.load(begun)
+    assert engine.learn(OneBatch().batch(0, 0), Moment(0, 0, 1e-3, 0.3))["loss"] > 0

@@ -80,6 +80,19 @@ def test_the_twin_answers_as_paddle_does(name: str) -> None:
     assert carry.prove_equal(name, learned(name)) < 1e-5
 
 
+def test_both_engines_embed_alike() -> None:
+    recipe, state = RECIPES[0], initial_state(EMBEDDER, 4, 1, None)[0]
+    assert recipe.model == EMBEDDER
+    images = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    answers = []
+    for name in ("paddle", "torch"):
+        engine = make_engine(name, recipe)
+        engine.load(state)
+        answers.append(engine.embed(images))
+    assert answers[0].shape == (3, 128)
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-3)
+
+
 def test_a_twin_that_answers_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(MobileFaceNet):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -242,6 +255,7 @@ def test_a_run_on_torch_grows_its_pictures_and_ends_with_the_proof(tmp_path: Pat
         "Train.warmup_steps=0",
         "Train.first_image_size=48",
         "Train.augmentation=drawings",
+        "Train.imprint=true",
         "Train.workers=0",
     )
     settings = read_settings("MobileFaceNet", overrides)
@@ -249,6 +263,7 @@ def test_a_run_on_torch_grows_its_pictures_and_ends_with_the_proof(tmp_path: Pat
     assert [batches.batch(epoch, 0).images.shape[1] for epoch in range(2)] == [48, 112]
     told = io.StringIO()
     outputs = train(settings, console=Console(file=told, width=200))
+    assert "looking at every picture once" in told.getvalue()
     assert "Paddle's network answers as the one that was trained" in told.getvalue()
     assert (outputs.folder / "best_model" / "inference" / "inference.json").is_file()
 

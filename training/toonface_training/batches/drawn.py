@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -65,15 +66,23 @@ class CropOfFace:
 
     Attributes:
         shift: least and most of the standard deviation of its edges' errors, in parts of the box's side.
+        turned: how often the face is turned beyond what it is in the picture.
+        most_turned: how far then, in degrees to either side.
         light: how far brightness, contrast and tint go, in parts.
+        cut: how often the box ends within the face, as it does where the edge of a picture cuts one.
+        most_cut: the largest part of a side that is then missing.
         cover: how often a rectangle of one colour hides a part of the face.
         coarse: how often the face is seen from afar, in fewer pixels than the crop has.
         coarse_sides: fewest and most of them to a side.
     """
 
     shift: tuple[float, float] = (0.02, 0.07)
+    turned: float = 0.4
+    most_turned: float = 25.0
     light: float = 0.08
-    cover: float = 0.1
+    cut: float = 0.12
+    most_cut: float = 0.45
+    cover: float = 0.15
     coarse: float = 0.35
     coarse_sides: tuple[int, int] = (16, 48)
 
@@ -81,22 +90,49 @@ class CropOfFace:
         """See `FaceAugmentation`."""
         sides = np.tile(box[2:] - box[:2], 2)
         error = rng.uniform(*self.shift) * rng.standard_normal(4).clip(-2.5, 2.5)
-        left, top, right, bottom = box + sides * error
+        left, top, right, bottom = box + sides * (error + self._cut_off(rng))
         coarse = rng.random() < self.coarse
         side = min(size, round(math.exp(rng.uniform(*np.log(self.coarse_sides))))) if coarse else size
-        along_x, along_y = side / (right - left), side / (bottom - top)
-        matrix = np.array([[along_x, 0, -left * along_x], [0, along_y, -top * along_y]])
+        matrix = _upon(side, (left, top, right, bottom), self._turn(rng))
         if rng.random() < 0.5:
-            matrix[0] = -along_x, 0, side + left * along_x
+            matrix[0] *= -1
+            matrix[0, 2] += side
         face = _warped(picture, matrix, side, None)
         if side < size:
             face = np.asarray(cv2.resize(face, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
         face = _lit(face, self.light, rng)
         if rng.random() < self.cover:
-            width, height = rng.integers(size // 8, size // 3, 2)
+            width, height = rng.integers(size // 8, size // 2, 2)
             x, y = rng.integers(0, (size - width, size - height))
             face[y : y + height, x : x + width] = rng.integers(0, 256, 3)
         return face
+
+    def _turn(self, rng: np.random.Generator) -> float:
+        """How far the face is turned, in radians."""
+        return math.radians(rng.uniform(-self.most_turned, self.most_turned)) if rng.random() < self.turned else 0.0
+
+    def _cut_off(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """How far each edge of the box moves into the face, FP64 [4] in parts of the side: one edge at most."""
+        moved = np.zeros(4)
+        if rng.random() < self.cut:
+            edge = int(rng.integers(4))
+            moved[edge] = rng.uniform(0, self.most_cut) * (1 if edge < 2 else -1)
+        return moved
+
+
+def _upon(side: int, box: Sequence[float], turn: float) -> Affine:
+    """The map of a box, turned about its middle by radians, to a square picture.
+
+    What is mapped is the upright box around the turned ellipse that the box holds: a face's, roughly.
+    """
+    left, top, right, bottom = box
+    across, down = (right - left) / 2, (bottom - top) / 2
+    cosine, sine = math.cos(turn), math.sin(turn)
+    along_x = side / 2 / math.hypot(across * cosine, down * sine)
+    along_y = side / 2 / math.hypot(across * sine, down * cosine)
+    linear = np.array([[along_x * cosine, -along_x * sine], [along_y * sine, along_y * cosine]])
+    middle = np.array([(left + right) / 2, (top + bottom) / 2])
+    return np.column_stack([linear, side / 2 - linear @ middle])
 
 
 def _warped(picture: Pixels, matrix: Affine, size: int, padding: tuple[int, int, int] | None) -> Pixels:

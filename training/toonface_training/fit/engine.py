@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from toonface_contract.errors import ConfigError
-from toonface_training.batches import DetectionBatch, FeatureBatch
+from toonface_training.batches import DetectionBatch, FeatureBatch, Pixels
 from toonface_training.networks.parameters import Parameters
 
 EngineName = Literal["paddle", "torch"]
@@ -103,6 +106,9 @@ class Engine(Protocol):
             `loss`, and its parts by name where there are several. They are of this step's batch, before the step. An
             embedder adds `accuracy`: how many faces are nearest to their own identity, the margin left out.
         """
+
+    def embed(self, images: Pixels) -> NDArray[np.float32]:
+        """Embeddings FP32 [B,D] of pictures of faces UINT8 [B,S,S,3], as an embedder gives them once it is trained."""
 
 
 def make_engine(name: EngineName, recipe: Recipe) -> Engine:

@@ -23,25 +23,27 @@ _AHEAD = 2
 _MOST = 8
 
 
-def usual_workers() -> int:
+def _usual_workers() -> int:
     """How many processes prepare batches unless asked otherwise: some are left to the network."""
     return min(_MOST, max(1, len(os.sched_getaffinity(0)) // 2))
 
 
-def load(batches: Batches[Any], first_step: int, last_step: int, workers: int) -> Iterator[Batch]:
+def load(batches: Batches[Any], first_step: int, last_step: int, workers: int | None) -> Iterator[Batch]:
     """The batches of steps `first_step` to `last_step - 1`, epoch after epoch.
 
     Args:
         batches: of one epoch.
         first_step: from 0.
         last_step: where to end.
-        workers: processes that prepare them; 0 prepares each when it is asked for.
+        workers: processes that prepare them; None chooses, 0 prepares each when it is asked for.
 
     Raises:
         ConfigError: a picture cannot be read.
         TrainingError: a process that prepares batches died.
     """
     places = ((step // len(batches), step % len(batches)) for step in range(first_step, last_step))
+    if workers is None:
+        workers = _usual_workers()
     if not workers:
         for epoch, number in places:
             yield batches.batch(epoch, number)

@@ -17,7 +17,7 @@ from toonface_training.batches.order import Share
 from toonface_training.fit.checkpoints import Progress, checkpoints
 from toonface_training.fit.engine import Engine, Moment
 from toonface_training.fit.judge import Judge
-from toonface_training.fit.loader import load, usual_workers
+from toonface_training.fit.loader import load
 from toonface_training.fit.outputs import BEST, CANDIDATE, INTERRUPTED, Outputs
 from toonface_training.fit.report import Report
 from toonface_training.fit.schedule import Schedule
@@ -69,8 +69,7 @@ class Loop:
         if self._leads and self._progress.step:
             # What an earlier part of the run said of its end does not hold any more.
             self._outputs.result(self._progress, self._kept, done=False)
-        workers = usual_workers() if settings.workers is None else settings.workers
-        batches = load(self._task.batches, self._progress.step, schedule.steps, workers)
+        batches = load(self._task.batches, self._progress.step, schedule.steps, settings.workers)
         pictures = settings.batch_size * self._share.of
         with (
             _interrupt(heeded=self._leads) as interrupted,

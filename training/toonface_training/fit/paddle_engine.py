@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toonface_contract.errors import ConfigError
-from toonface_training.batches import DetectionBatch, FeatureBatch
+from toonface_training.batches import DetectionBatch, FeatureBatch, Pixels
 from toonface_training.fit.arcface import ArcFace
 from toonface_training.fit.average import Average
 from toonface_training.fit.engine import EngineState, Moment, Recipe
@@ -78,6 +79,10 @@ class PaddleEngine:
             self._average.update(self._network.layer.state_dict(), moment.step)
         return {name: float(value.astype("float32").numpy().reshape(-1)[0]) for name, value in losses.items()}
 
+    def embed(self, images: Pixels) -> NDArray[np.float32]:
+        """See `Engine`."""
+        return self._network.embed(images)
+
     def _step(self, batch: DetectionBatch | FeatureBatch, moment: Moment) -> Mapping[str, Any]:
         import paddle
 
@@ -117,6 +122,16 @@ class _Trainee:
             return parts
         loss, accuracy = forward(paddle.to_tensor(images), paddle.to_tensor(batch.labels), moment.margin)
         return {"loss": loss, "accuracy": accuracy}
+
+    def embed(self, images: Pixels) -> NDArray[np.float32]:
+        import paddle
+
+        backbone = self.layer.backbone
+        backbone.eval()
+        with paddle.no_grad():
+            embeddings = backbone(paddle.to_tensor(_normalised(images, self._spec.normalisation))).numpy()
+        backbone.train()
+        return np.asarray(embeddings, np.float32)
 
 
 def _normalised(images: Any, normalisation: Normalisation) -> Any:

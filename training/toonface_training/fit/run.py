@@ -9,6 +9,7 @@ from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.checkpoints import Progress, find_checkpoint, read_checkpoint
 from toonface_training.fit.compare import differences
 from toonface_training.fit.engine import EngineState, make_engine
+from toonface_training.fit.imprint import imprinted
 from toonface_training.fit.initial import initial_state
 from toonface_training.fit.judge import make_judge
 from toonface_training.fit.loop import Loop
@@ -16,7 +17,7 @@ from toonface_training.fit.outputs import BEST, CONFIG, LOG, Outputs
 from toonface_training.fit.reading import write_settings
 from toonface_training.fit.report import Report
 from toonface_training.fit.schedule import make_schedule
-from toonface_training.fit.settings import Settings
+from toonface_training.fit.settings import FeatureSettings, Settings
 from toonface_training.fit.task import Task, find_pretrained, make_task
 from toonface_training.networks.parameters import without_head
 
@@ -89,6 +90,10 @@ def train(
             ) from error
         for line in (*told, *more):
             report.say(line)
+    if checkpoint is None and isinstance(settings, FeatureSettings) and settings.train.imprint:
+        report.say("looking at every picture once, for the head to begin with the mean embedding of each identity")
+        everyone = make_task(settings, device, ALONE).batches
+        engine.load(imprinted(state, engine, everyone, settings.train.workers))
     Loop(settings.train, task, engine, schedule, outputs, report, judge, share, progress).go()
     if leads and settings.train.engine == "torch":
         report.say(_proof(outputs))

@@ -159,12 +159,15 @@ class FeatureTrain(Train):
         arcmargin_m: ArcFace's margin in radians.
         arcmargin_s: ArcFace's scale.
         arcmargin_ramp: share of the run during which the margin grows from 0 to `arcmargin_m`.
+        imprint: whether the directions that stand for the identities begin as their mean embeddings by the parameters
+            that the run starts from, instead of as random ones; for those of a trained network.
         image_size: side in pixels; only MobileFaceNet and the engine `torch` take another than 112.
     """
 
     arcmargin_m: Annotated[float, Field(ge=0, lt=1.6)] = 0.5
     arcmargin_s: Annotated[float, Field(gt=0)] = 64.0
     arcmargin_ramp: Share = 0.0
+    imprint: bool = False
     image_size: OptionalCount = None
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from toonface_contract.errors import ConfigError
-from toonface_training.batches import DetectionBatch, FeatureBatch
+from toonface_training.batches import DetectionBatch, FeatureBatch, Pixels
 from toonface_training.fit.engine import EngineState, Moment, Recipe
 from toonface_training.networks import Detector, Normalisation, model
 from toonface_training.twin.arcface import ArcFace
@@ -95,6 +96,14 @@ class TorchEngine:
         self._optimizer.step()
         self._update_average(moment.step)
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def embed(self, images: Pixels) -> NDArray[np.float32]:
+        """See `Engine`."""
+        if not isinstance(self._learner, ArcFace):
+            raise ConfigError(f"{self._recipe.model} is a detector, and has no embeddings")
+        self._learner.eval()
+        return np.asarray(self._learner.backbone(_normalised(images, self._normalisation)).numpy(), np.float32)
 
     def _losses(self, batch: DetectionBatch | FeatureBatch, moment: Moment) -> dict[str, torch.Tensor]:
         pictures = _normalised(batch.images, self._normalisation)
