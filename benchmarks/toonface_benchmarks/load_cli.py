@@ -46,7 +46,7 @@ _timeout = click.option(
     type=click.FloatRange(0, 1, min_open=True),
     default=0.8,
     show_default=True,
-    help="Load as a share of the capacity that the server shows before.",
+    help="Load as a share of the capacity that the server shows before, and again about every five minutes.",
 )
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Pictures a second instead of a share.")
 @click.option(
@@ -79,9 +79,10 @@ def bench_soak(
     """Load a server for long while its gallery changes: does a request fail, does memory grow?
 
     The server is started for the purpose, so that the memory of its processes can be watched. Pictures come at random
-    times, as from many callers; what is not answered is not tried again, and is a failure, refusals included. The exit
-    status is 1 if anything failed, a process was restarted, or the memory of one grew. If the server ends, so does the
-    load, and the report is of what was until then.
+    times, as from many callers; what is not answered is not tried again, and is a failure, refusals included. As the
+    machine's own speed may change, the load pauses about every five minutes while the capacity is measured anew; with
+    --rate it does not. The exit status is 1 if anything failed, a process was restarted, or the memory of one grew. If
+    the server ends, so does the load, and the report is of what was until then.
 
     \b
     Examples:

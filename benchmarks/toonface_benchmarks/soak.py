@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toonface_benchmarks.capacity import capacity
 from toonface_benchmarks.gallery_churn import GalleryChurn
-from toonface_benchmarks.open_loop import Outcome, failures, finite, open_loop, percentiles_ms
+from toonface_benchmarks.open_loop import Outcome, failures, finite, percentiles_ms
+from toonface_benchmarks.paced_load import Pace, PacedLoad
 from toonface_benchmarks.process_memory import Growth, MemoryLog
 from toonface_benchmarks.serving import Served
 from toonface_client import AsyncToonfaceClient, RetryPolicy
@@ -18,7 +18,6 @@ from toonface_contract.errors import ServerError
 
 _WINDOWS = 60
 _SAMPLES = 360
-_CAPACITY_SECONDS = 10.0
 # Caches, allocators and the gallery's guests fill up in the first part of a soak.
 _WARM_UP_SHARE = 0.25
 
@@ -49,8 +48,11 @@ class SoakReport:
     Attributes:
         seconds: of the load; less than was asked for if the server ended.
         ended: why it did; None if it did not.
-        capacity_per_second: answers a second, measured before the load; None if the rate was given.
-        rate: requests a second that were asked for.
+        share: of the capacity that was asked for; None if the rate was given.
+        paces: capacity and rate over time.
+        measuring_answered: requests that measured the capacity, before the load and in its pauses, and were answered;
+            all further figures of requests are without these.
+        measuring_failed: those that were not, by the code of their error.
         requests, answered: over the whole load.
         failed: requests that were not answered, by the code of their error.
         written: gallery changes that were acknowledged.
@@ -63,8 +65,10 @@ class SoakReport:
 
     seconds: float
     ended: str | None
-    capacity_per_second: float | None
-    rate: float
+    share: float | None
+    paces: list[Pace]
+    measuring_answered: int
+    measuring_failed: dict[str, int]
     requests: int
     answered: int
     failed: dict[str, int]
@@ -81,6 +85,10 @@ class SoakReport:
         """What is wrong, a sentence each."""
         found = [f"after {self.seconds:.0f} s the server ended: {self.ended}"] if self.ended is not None else []
         found += [f"{number} requests failed: {code}" for code, number in self.failed.items()]
+        found += [
+            f"{number} requests failed while the capacity was measured: {code}"
+            for code, number in self.measuring_failed.items()
+        ]
         found += [f"{number} gallery changes failed: {code}" for code, number in self.write_failed.items()]
         if self.memory.restarts:
             found.append(f"processes of the server were restarted {self.memory.restarts} times")
@@ -109,7 +117,7 @@ async def measure(
     timeout: float,
     progress: Callable[[str], None],
 ) -> SoakReport:
-    """Load a server for `seconds`, at a share of the capacity that it shows before; the load ends with the server.
+    """Load a server for `seconds`, at a share of the capacity that it shows at the time; the load ends with the server.
 
     Args:
         server: running on this machine.
@@ -117,22 +125,22 @@ async def measure(
         pictures: encoded; sent in turn.
         seconds: of the load.
         share: of the capacity.
-        rate: requests a second in place of a share; None to find the capacity.
+        rate: requests a second in place of a share; None to find the capacity, before the load and every five minutes.
         writes: gallery changes a second.
         timeout: seconds for each request, which is not tried again.
         progress: told what is going on.
+
+    Raises:
+        ToonfaceError: a request that measured the capacity before the load was not answered.
     """
     async with AsyncToonfaceClient(server.address, timeout=timeout, retry=RetryPolicy(attempts=1)) as client:
 
         def ask(picture: bytes) -> Awaitable[object]:
             return client.recognize(picture, gallery=gallery)
 
-        capable = None
-        if rate is None:
-            progress("the capacity")
-            capable = (await capacity(ask, pictures, seconds=_CAPACITY_SECONDS)).per_second
-            rate = share * capable
-        progress(f"{rate:.1f} requests a second for {seconds:g} seconds")
+        load = PacedLoad(ask, pictures, seconds=seconds, share=share, rate=rate, progress=progress)
+        await load.begin()
+        progress(f"{load.paces[0].rate:.1f} requests a second for {seconds:g} seconds")
         churn = GalleryChurn(client, gallery)
         memory, over = MemoryLog(), asyncio.Event()
         ended: str | None = None
@@ -148,25 +156,27 @@ async def measure(
 
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(churn.write(writes)), tasks.create_task(watch())]
-            outcomes = await open_loop(ask, pictures, rate=rate, seconds=seconds, over=over)
+            await load.send(over)
             for task in beside:
                 task.cancel()
-    answered = [each for each in outcomes if each.code is None]
+    answered = [each for each in load.outcomes if each.code is None]
     p50, p95, p99 = percentiles_ms(answered, 50, 95, 99)
     return SoakReport(
         seconds=seconds,
         ended=ended,
-        capacity_per_second=capable,
-        rate=rate,
-        requests=len(outcomes),
+        share=share if rate is None else None,
+        paces=load.paces,
+        measuring_answered=load.measuring_answered,
+        measuring_failed=dict(load.measuring_failed),
+        requests=len(load.outcomes),
         answered=len(answered),
-        failed=failures(outcomes),
+        failed=failures(load.outcomes),
         written=churn.written,
         write_failed=dict(churn.failed),
         p50=p50,
         p95=p95,
         p99=p99,
-        windows=windows(outcomes, seconds, _WINDOWS),
+        windows=windows(load.outcomes, seconds, _WINDOWS),
         memory=memory,
         growths=memory.growths(warm_up=_WARM_UP_SHARE * seconds),
     )

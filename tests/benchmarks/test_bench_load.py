@@ -5,16 +5,20 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
-from toonface_benchmarks.capacity import capacity
+from toonface_benchmarks import paced_load
+from toonface_benchmarks.capacity import Capacity, capacity
 from toonface_benchmarks.open_loop import REFUSED, Outcome, failures, finite, open_loop, percentiles_ms
 from toonface_benchmarks.overload import OverloadReport, goodput
+from toonface_benchmarks.paced_load import Pace, PacedLoad
 from toonface_benchmarks.process_memory import ALL, MemoryLog, growth
 from toonface_benchmarks.soak import SoakReport, windows
 from toonface_benchmarks.soak_report import write_report
@@ -79,6 +83,98 @@ def test_callers_who_wait_have_one_request_each_in_flight() -> None:
     assert most == 3
     assert 0 < found.per_second <= 310 + 1e-6, "three every 10 ms, and three as the 0.3 s begin"
     assert found.p50_ms >= 10
+
+
+def _paced(ask: Callable[[bytes], Awaitable[object]], seconds: float, rate: float | None = None) -> PacedLoad:
+    settings: dict[str, Any] = {"progress": lambda text: None, "every": 0.5, "measure": 0.1}
+    return PacedLoad(ask, PICTURES, seconds=seconds, share=0.05, rate=rate, **settings)
+
+
+def test_a_load_at_a_share_follows_a_capacity_that_changes() -> None:
+    takes = 0.01
+
+    async def ask(picture: bytes) -> None:
+        await asyncio.sleep(takes)
+
+    async def send() -> PacedLoad:
+        nonlocal takes
+        load = _paced(ask, 1.5)
+        await load.begin()
+        takes = 0.2
+        await load.send(asyncio.Event())
+        return load
+
+    load = asyncio.run(send())
+    first, second, third = load.paces
+    capacities = [pace.capacity_per_second for pace in load.paces]
+    assert capacities[0] is not None and capacities[1] is not None and capacities[2] is not None
+    assert capacities[0] > 100 > max(capacities[1:]), "16 callers, 0.2 s each"
+    assert [pace.rate for pace in load.paces] == pytest.approx([0.05 * each for each in capacities if each])
+    assert first.begin == 0 and 0.5 < second.begin < third.begin
+    assert load.measuring_answered >= 3 * 16 and not load.measuring_failed
+    dues = [each.due for each in load.outcomes]
+    assert dues and max(dues) < 1.5
+    assert not any(0.5 <= due < second.begin or 1 <= due < third.begin for due in dues), "a pause to measure in"
+
+
+def test_a_measurement_in_a_load_that_fails_is_counted_and_leaves_the_rate() -> None:
+    full = False
+
+    async def ask(picture: bytes) -> None:
+        await asyncio.sleep(0.01)
+        if full:
+            raise Overloaded("full")
+
+    async def send() -> PacedLoad:
+        nonlocal full
+        load = _paced(ask, 1)
+        await load.begin()
+        full = True
+        await load.send(asyncio.Event())
+        return load
+
+    load = asyncio.run(send())
+    first, second = load.paces
+    assert (second.capacity_per_second, second.rate) == (None, first.rate)
+    assert 1 <= load.measuring_failed[REFUSED] <= 16
+    assert set(failures(load.outcomes)) == {REFUSED}
+    with pytest.raises(Overloaded):
+        asyncio.run(_paced(ask, 1).begin())
+
+
+def test_the_first_measurement_is_longer_where_others_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(picture: bytes) -> None:
+        pass
+
+    async def measured(ask: object, pictures: object, *, seconds: float) -> Capacity:
+        lengths.append(seconds)
+        return Capacity(100, 1)
+
+    async def send(seconds: float) -> None:
+        load = _paced(ask, seconds)
+        await load.begin()
+        await load.send(asyncio.Event())
+
+    monkeypatch.setattr(paced_load, "capacity", measured)
+    for seconds, expected in ((0.5, [0.1]), (1.5, [0.6, 0.1, 0.1])):
+        lengths: list[float] = []
+        asyncio.run(send(seconds))
+        assert lengths == pytest.approx(expected)
+
+
+def test_a_load_at_a_given_rate_measures_no_capacity() -> None:
+    async def ask(picture: bytes) -> None:
+        pass
+
+    async def send() -> PacedLoad:
+        load = _paced(ask, 1, rate=30)
+        await load.begin()
+        await load.send(asyncio.Event())
+        return load
+
+    load = asyncio.run(send())
+    assert load.paces == [Pace(0, None, 30)]
+    assert load.measuring_answered == 0 < len(load.outcomes)
 
 
 def test_percentiles_without_an_outcome_are_no_numbers_and_null_in_json() -> None:
@@ -202,8 +298,10 @@ def _soak(log: MemoryLog, ended: str | None = None, **failed: int) -> SoakReport
     return SoakReport(
         seconds=100,
         ended=ended,
-        capacity_per_second=2.0,
-        rate=1.0,
+        share=0.5,
+        paces=[Pace(0, 2.0, 1.0), Pace(40, None, 1.0), Pace(80, 3.0, 1.5)],
+        measuring_answered=30,
+        measuring_failed={},
         requests=100,
         answered=100,
         failed=failed,
@@ -225,7 +323,9 @@ def test_the_report_of_a_soak_has_figures_plot_and_faults(tmp_path: Path) -> Non
     report = _soak(log, overloaded=2)
     text = write_report(report, tmp_path, about={"machine": "two cores"}).read_text()
     assert "machine: two cores" in text
-    assert "1.0 pictures a second, 50% of the 2.0" in text
+    assert "- load: 1.0 to 1.5 pictures a second, 50% of the 2.0 to 3.0 that it can answer, for 1.7 minutes" in text
+    assert "| requests that measured the capacity, failed ones | 30, 0 |" in text
+    assert "| 0.0 | 2.0 | 1.0 |\n| 0.7 | not measured | 1.0 |\n| 1.3 | 3.0 | 1.5 |" in text
     assert "- 2 requests failed: overloaded" in text
     assert "- the memory of leaking grew by 74 MB (3600 MB an hour)" in text
     assert "| steady | 50 | +0.0 | +0.0 | no |" in text
@@ -240,6 +340,19 @@ def test_a_soak_without_faults_says_so(tmp_path: Path) -> None:
     for second in range(100):
         log.add(second, {"steady": 50.0})
     assert "Nothing failed, and no memory grew" in write_report(_soak(log), tmp_path, about={}).read_text()
+
+
+def test_requests_that_failed_while_the_capacity_was_measured_are_a_fault() -> None:
+    report = replace(_soak(MemoryLog()), measuring_failed={"overloaded": 2})
+    assert report.faults() == ["2 requests failed while the capacity was measured: overloaded"]
+
+
+def test_the_report_of_a_soak_at_a_given_rate_knows_no_capacity(tmp_path: Path) -> None:
+    log = MemoryLog(seconds=[0.0, 1.0], megabytes={"steady": [50.0, 50.0]})
+    report = replace(_soak(log), share=None, paces=[Pace(0, None, 5.0)], measuring_answered=0)
+    text = write_report(report, tmp_path, about={}).read_text()
+    assert "- load: 5.0 pictures a second, for 1.7 minutes" in text
+    assert "capacity" not in text and "it can answer" not in text
 
 
 def test_a_server_that_ended_is_the_first_fault_of_a_soak() -> None:

@@ -55,7 +55,9 @@ def test_a_soak_searches_and_writes_and_watches_every_process(repository: Path, 
     report = json.loads(done.stdout)
     assert report["failed"] == {} == report["write_failed"]
     assert report["answered"] == report["requests"] > 0
-    assert report["rate"] == pytest.approx(0.2 * report["capacity_per_second"])
+    (pace,) = report["paces"]
+    assert pace["rate"] == pytest.approx(0.2 * pace["capacity_per_second"])
+    assert report["measuring_answered"] > 0 and report["measuring_failed"] == {}
     assert report["written"] > 0
     names = {name.split(" ")[0] for name in report["memory"]["megabytes"]}
     assert names > {"tritonserver", "preprocess", "face_detection", "crop_align", "face_embedding", "gallery_search"}
