@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from toonface_benchmarks.cli_options import progress_console, read_pictures, repository_option
+from toonface_benchmarks.cli_options import gallery_option, progress_console, read_pictures, repository_option
 from toonface_benchmarks.ensemble import GALLERY
 from toonface_benchmarks.machine import this_machine
 from toonface_benchmarks.perf_analyzer import Load, LoadKind, PerfAnalyzer
@@ -27,8 +27,9 @@ _MIX_SEED = 0
 
 @click.command("sweep")
 @click.option("--address", help="gRPC address of a running server.  [default: one is started over --repository]")
-@click.option("--gallery", help="Gallery to search on that server.  [default: the demo's, enrolled for the purpose]")
+@click.option("--gallery", help="Gallery to search on that server.  [default: that of --gallery-list, enrolled]")
 @repository_option
+@gallery_option
 @click.option(
     "--pictures",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -74,6 +75,7 @@ def bench_sweep(
     address: str | None,
     gallery: str | None,
     repository: Path,
+    gallery_list: Path,
     pictures: Path | None,
     count: int,
     concurrency: tuple[int, ...],
@@ -110,8 +112,7 @@ def bench_sweep(
     with contextlib.ExitStack() as stack:
         if address is None:
             progress_console.print("starting a server")
-            demo_gallery = _ROOT / "demo" / "gallery" / "gallery.txt"
-            address = stack.enter_context(serving_gallery(repository, GALLERY, demo_gallery)).address
+            address = stack.enter_context(serving_gallery(repository, GALLERY, gallery_list)).address
             gallery = GALLERY
         sweeps = list(
             sweep(

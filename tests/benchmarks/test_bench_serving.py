@@ -8,10 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from toonface_benchmarks import serving as module
 from toonface_benchmarks.serving import enrol, serving
 from toonface_benchmarks.staged_client import StagedClient
+from toonface_benchmarks.sweep_cli import bench_sweep
 from toonface_benchmarks.triton_statistics import read_statistics
 from toonface_contract.errors import ServerError
 
@@ -53,6 +55,19 @@ def test_a_gallery_that_cannot_be_enrolled_is_told(tmp_path: Path, monkeypatch: 
     _command(tmp_path, monkeypatch, "echo a.jpg has no face >&2; exit 1")
     with pytest.raises(ServerError, match=r"gallery staff could not be enrolled from list.txt:\na.jpg has no face"):
         enrol("localhost:1", "staff", Path("list.txt"))
+
+
+def test_a_sweep_searches_the_gallery_that_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that cannot enrol it tells which one it was given."""
+    ready = """echo '{"host": "127.0.0.1", "grpc_port": 1}' > "$7.new"; mv "$7.new" "$7"; exec sleep 600"""
+    _command(tmp_path, monkeypatch, f'if [ "$1" = serve ]; then {ready}; fi; exit 1')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "staff.txt").touch()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").touch()
+    done = CliRunner().invoke(bench_sweep, ["--pictures", "pictures", "--gallery-list", "staff.txt"])
+    assert isinstance(done.exception, ServerError), done.output
+    assert "could not be enrolled from staff.txt" in done.exception.message
 
 
 def test_a_server_that_cannot_be_reached_is_told() -> None:
