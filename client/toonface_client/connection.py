@@ -106,12 +106,14 @@ class Connection:
         return headers
 
 
-def read_token(path: Path) -> str:
-    """The token in a file, without the line end.
+def find_token(path: Path | None, *variables: str) -> str | None:
+    """The token in a file, without the line end; without a file, the first that these environment variables hold.
 
     Raises:
         ConfigError: the file cannot be read.
     """
+    if path is None:
+        return next((value for name in variables if (value := os.environ.get(name))), None)
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -94,6 +94,12 @@ def test_paddle_is_compared_with_its_export(pipeline_file: Path, repository: Pat
         assert exported[kind]["hits"] <= 2
 
 
+def test_how_to_reach_a_server_is_refused_where_there_is_none(sets: tuple[object, ...]) -> None:
+    done = _changes(MODELS / "face_recognition.yaml", "colour-histogram", *sets, "--tls")
+    assert done.exit_code == 1
+    assert "--tls changes nothing for forms none of which is a live server" in done.stderr
+
+
 def test_a_single_model_is_refused(repository: Path, detection_set: Path) -> None:
     gallery = DEMO / "gallery" / "gallery.txt"
     lists = ("--scenes", detection_set, "--gallery", gallery, "--probes", gallery)

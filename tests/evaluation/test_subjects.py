@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from evaluation_sets import DEMO, MODELS
 
+from toonface_client import Tls
 from toonface_contract.errors import ConfigError, ExportError, Unavailable
 from toonface_export.pipeline import read_pipeline
 from toonface_training.evaluation.datasets import read_picture
@@ -165,6 +166,12 @@ def test_floors_embed(floor: str, faces: list[Pixels]) -> None:
             "--backend changes nothing for a pipeline file with BlazeFace-FPN-SSH",
         ),
         ("127.0.0.1:9", SubjectSettings(pyramid_levels=2), "--pyramid-levels changes nothing for a live server"),
+        ("random-network", SubjectSettings(tls=Tls()), "--tls changes nothing for the floor"),
+        (
+            str(MODELS / "MobileFaceNet"),
+            SubjectSettings(token_file=Path("t")),
+            "--token-file changes nothing for Mobile",
+        ),
     ],
 )
 def test_a_setting_that_would_be_ignored_is_refused(subject: str, settings: SubjectSettings, message: str) -> None:

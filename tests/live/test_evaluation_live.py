@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
+from gateway import gateway
 from live_server import CHECKOUT, TOONFACE
 
 from toonface_training.evaluation.datasets import read_picture
@@ -39,3 +41,51 @@ def test_the_command_measures_a_live_server(server_address: str, tmp_path: Path)
     figures = json.loads(done.stdout)["figures"]["galleries"]["all"]
     assert (figures["rank1"]["of"], figures["gallery_pictures"]) == (24, 24)
     assert figures["rank1"]["hits"] >= 22
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_is_evaluated_behind_a_gateway_that_encrypts_and_asks_for_a_token(
+    server_address: str, repository: Path, tmp_path: Path
+) -> None:
+    scenes = _scene(tmp_path / "scenes", "two.jpg")
+    faces = CHECKOUT / "demo" / "gallery"
+    some = (faces / "gallery.txt").read_text().splitlines()[::3]
+    (tmp_path / "faces.txt").write_text("".join(f"{faces / line}\n" for line in some))
+    (tmp_path / "token").write_text("s3cret\n")
+    with gateway(server_address, "s3cret", tmp_path) as (address, certificate):
+        encrypted, token = ["--tls-root", certificate], ["--token-file", tmp_path / "token"]
+        lists = ["--scenes", scenes, "--gallery", tmp_path / "faces.txt", "--probes", tmp_path / "faces.txt"]
+        for command in (
+            ["detection", address, scenes],
+            ["recognition", address, scenes, "--gallery", tmp_path / "faces.txt"],
+            ["changes", repository, address, *lists],
+        ):
+            done = _evaluate(*command, *encrypted, *token, "--json")
+            assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["others"][0]["faces"]["of"] == 2
+        refused = _evaluate("detection", address, scenes, *encrypted)
+        assert (refused.returncode, "show your token" in refused.stderr) == (1, True)
+        unencrypted = _evaluate("detection", address, scenes, *token)
+        assert (unencrypted.returncode, "error: unavailable" in unencrypted.stderr) == (1, True)
+
+
+def _evaluate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TOONFACE, "evaluate", *arguments], capture_output=True, text=True, check=False)
+
+
+def _scene(folder: Path, name: str) -> Path:
+    """A detection set of one of the demo's pictures."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    shutil.copy(CHECKOUT / "demo" / "pictures" / name, folder / "images")
+    pictures = json.loads((CHECKOUT / "demo" / "expected.json").read_text())["pictures"]
+    (picture,) = (each for each in pictures if Path(each["file"]).name == name)
+    annotations = []
+    for number, face in enumerate(picture["faces"]):
+        left, top, right, bottom = face["box"]
+        box = {"bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top), "iscrowd": 0}
+        annotations.append({"id": number, "image_id": 0, "category_id": 1, "character": face["label"], **box})
+    image = {"id": 0, "file_name": name, "width": picture["width"], "height": picture["height"]}
+    content = {"images": [image], "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
+    (folder / "annotations" / "instance_val.json").write_text(json.dumps(content))
+    return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from toonface_client.client import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT, ToonfaceClient
-from toonface_client.connection import DEFAULT_ADDRESS, Tls, read_token
+from toonface_client.connection import DEFAULT_ADDRESS, Tls, find_token
 from toonface_contract.errors import ConfigError, ToonfaceError
 from toonface_contract.names import ADMIN_TOKEN_ENV, TOKEN_ENV
 
 R = TypeVar("R")
 Command: TypeAlias = Callable[..., R]
+_Option: TypeAlias = Callable[[Callable[..., R]], Callable[..., R]]
 
 # Columns of a table that is piped into a file or another program; a terminal tells its own.
 _PIPED_WIDTH = 160
@@ -45,6 +45,9 @@ _CONNECTION = (
         show_default=True,
         help="Seconds for each picture or other call, retries included.",
     ),
+)
+
+_TLS = (
     click.option("--tls", is_flag=True, help="Encrypt the connection, and trust the system's certificates."),
     click.option("--tls-root", type=_FILE, help="Encrypt the connection, and trust the certificates in this PEM file."),
     click.option("--tls-key", type=_FILE, help="Client's private key, for servers that ask for one (PEM)."),
@@ -81,44 +84,40 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Check and report,
 
 def with_client(command: Command[R]) -> Command[R]:
     """Adds the connection's options to a command, and gives it a `client`, closed when the command ends."""
-    return _with_options(command, (*_CONNECTION, _TOKEN), (TOKEN_ENV, ADMIN_TOKEN_ENV))
+    return _with_options(command, _TOKEN, (TOKEN_ENV, ADMIN_TOKEN_ENV))
 
 
 def with_admin_client(command: Command[R]) -> Command[R]:
     """`with_client`, with the admin token."""
-    return _with_options(command, (*_CONNECTION, _ADMIN_TOKEN), (ADMIN_TOKEN_ENV,))
+    return _with_options(command, _ADMIN_TOKEN, (ADMIN_TOKEN_ENV,))
 
 
-def _with_options(
-    command: Command[R], options: Sequence[Callable[[Command[R]], Command[R]]], variables: Sequence[str]
-) -> Command[R]:
+def with_tls(command: Command[R]) -> Command[R]:
+    """Adds the options of an encrypted connection to a command, and gives it a `tls`: None where none is given."""
+
     @functools.wraps(command)
     def wrapper(
-        *,
-        address: str,
-        timeout: float,
-        tls: bool,
-        tls_root: Path | None,
-        tls_key: Path | None,
-        tls_cert: Path | None,
-        token_file: Path | None,
-        **arguments: Any,
+        *, tls: bool, tls_root: Path | None, tls_key: Path | None, tls_cert: Path | None, **arguments: Any
     ) -> R:
         encrypted = tls or tls_root or tls_key or tls_cert
-        client = ToonfaceClient(
-            address,
-            timeout=timeout,
-            tls=Tls(tls_root, tls_key, tls_cert) if encrypted else None,
-            token=read_token(token_file)
-            if token_file
-            else next((value for name in variables if (value := os.environ.get(name))), None),
-        )
+        return command(tls=Tls(tls_root, tls_key, tls_cert) if encrypted else None, **arguments)
+
+    return _with(wrapper, _TLS)
+
+
+def _with_options(command: Command[R], token: _Option[R], variables: Sequence[str]) -> Command[R]:
+    @functools.wraps(command)
+    def wrapper(*, address: str, timeout: float, tls: Tls | None, token_file: Path | None, **arguments: Any) -> R:
+        client = ToonfaceClient(address, timeout=timeout, tls=tls, token=find_token(token_file, *variables))
         return command(client=click.get_current_context().with_resource(client), **arguments)
 
-    decorated: Command[R] = wrapper
+    return _with(with_tls(token(wrapper)), _CONNECTION)
+
+
+def _with(command: Command[R], options: Sequence[_Option[R]]) -> Command[R]:
     for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+        command = option(command)
+    return command
 
 
 @contextmanager

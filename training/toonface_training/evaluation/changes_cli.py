@@ -9,10 +9,12 @@ from rich.table import Table
 
 from toonface_client.cli.gallery_list import read_gallery_list
 from toonface_client.cli.options import json_option, progress, tables, write_json
+from toonface_client.connection import Tls
 from toonface_training.evaluation.changes import Changes, Decisions, compare, decide
 from toonface_training.evaluation.datasets import GallerySet, read_scenes
 from toonface_training.evaluation.metrics.rate import Rate
-from toonface_training.evaluation.subjects.opening import SubjectSettings, open_subject
+from toonface_training.evaluation.subject_options import with_server_options
+from toonface_training.evaluation.subjects.opening import SubjectSettings, is_address, open_subject
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
@@ -33,6 +35,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--det-threshold", type=_SHARE, help="A face counts above it.  [default: SUBJECT's]")
 @click.option("--rec-threshold", type=_SHARE, help="A name counts from it on.  [default: SUBJECT's]")
 @click.option("--every", type=click.IntRange(1), default=1, help="Only every so-many-th scene and probe.")
+@with_server_options
 @json_option
 def changes(
     subject: str,
@@ -44,6 +47,8 @@ def changes(
     det_threshold: float | None,
     rec_threshold: float | None,
     every: int,
+    tls: Tls | None,
+    token_file: Path | None,
     as_json: bool,
 ) -> None:
     """How many decisions change from one form of the models to another?
@@ -62,7 +67,10 @@ def changes(
     """
     pictures = read_scenes(scenes, split)[::every]
     gallery_set = GallerySet(read_gallery_list(gallery), read_gallery_list(probes)[::every])
-    opened = [open_subject(name, SubjectSettings()) for name in (subject, *others)]
+    reaching, places = SubjectSettings(tls=tls, token_file=token_file), (subject, *others)
+    if not any(map(is_address, places)):
+        reaching.must_suit("forms none of which is a live server")
+    opened = [open_subject(place, reaching if is_address(place) else SubjectSettings()) for place in places]
     for each in opened:
         each.must_embed()
         each.must_recognise()

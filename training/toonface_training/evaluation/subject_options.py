@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from toonface_client.cli.options import with_tls
+from toonface_client.connection import Tls
+from toonface_contract.names import ADMIN_TOKEN_ENV, TOKEN_ENV
 from toonface_export.serving import Serving
 from toonface_training.evaluation.subjects.opening import SubjectSettings, open_subject
 from toonface_training.networks import MODELS
 
 R = TypeVar("R")
+
+
+def with_server_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds the options that say how to reach a live server; the command gets `tls` and `token_file`, or None."""
+    token_file = click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        show_default=f"the token in ${TOKEN_ENV} or ${ADMIN_TOKEN_ENV}, or none",
+        help="For a live server: file with a token, if it or what stands before it asks for one.",
+    )
+    return with_tls(token_file(command))
 
 
 def with_subject(command: Callable[..., R]) -> Callable[..., R]:
@@ -26,13 +41,15 @@ def with_subject(command: Callable[..., R]) -> Callable[..., R]:
         backend: Any,
         canvas: tuple[int, int] | None,
         pyramid_levels: int | None,
+        tls: Tls | None,
+        token_file: Path | None,
         **arguments: Any,
     ) -> R:
-        settings = SubjectSettings(backend, canvas, pyramid_levels, model)
+        settings = SubjectSettings(backend, canvas, pyramid_levels, model, tls, token_file)
         return command(subject=open_subject(subject, settings), **arguments)
 
     defaults = Serving()
-    decorated: Callable[..., R] = wrapper
+    decorated: Callable[..., R] = with_server_options(wrapper)
     for option in (
         click.option(
             "--pyramid-levels",

@@ -12,6 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from toonface_client.client import DEFAULT_CONCURRENCY, ToonfaceClient
 from toonface_client.concurrency import in_order
+from toonface_client.connection import Connection
 from toonface_contract.errors import ConfigError
 from toonface_contract.names import CROP_ALIGN
 from toonface_contract.options import RecognitionOptions
@@ -23,16 +24,14 @@ class LiveServer:
     """Detector, embedder and both in one: the server's ensemble `face_features`. It changes nothing on the server.
 
     Args:
-        address: `host:port` of the server's gRPC endpoint.
+        connection: how to reach the server.
         concurrency: pictures to send at once.
-
-    Raises:
-        ConfigError: the address is none.
     """
 
-    def __init__(self, address: str, concurrency: int = DEFAULT_CONCURRENCY) -> None:
-        self._client, self._concurrency = ToonfaceClient(address), concurrency
-        self.name = address
+    def __init__(self, connection: Connection, concurrency: int = DEFAULT_CONCURRENCY) -> None:
+        self._connection, self._concurrency = connection, concurrency
+        self._client = ToonfaceClient(connection.address, tls=connection.tls, token=connection.token)
+        self.name = connection.address
 
     def find(self, pictures: Iterable[Pixels], threshold: float) -> Iterator[EmbeddedFaces]:
         """See `Recogniser`."""
@@ -65,7 +64,7 @@ class LiveServer:
             ConfigError: it serves no such stage.
         """
         self._client.ping()
-        with InferenceServerClient(self.name) as triton:
+        with InferenceServerClient(**self._connection.client_arguments()) as triton:
             try:
                 config = triton.get_model_config(CROP_ALIGN).config
                 return RecognitionOptions(**json.loads(config.parameters["options"].string_value))

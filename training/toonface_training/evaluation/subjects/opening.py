@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+from toonface_client.connection import Connection, Tls, find_token
 from toonface_contract.errors import ConfigError
-from toonface_contract.names import FACE_DETECTION, FACE_EMBEDDING
+from toonface_contract.names import ADMIN_TOKEN_ENV, FACE_DETECTION, FACE_EMBEDDING, TOKEN_ENV
 from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
@@ -107,12 +108,16 @@ class SubjectSettings:
             else `Serving`'s default.
         pyramid_levels: of the same; None likewise.
         model: PaddleX's name of the network that a file of parameters is for.
+        tls: encryption of the connection to a live server; None for none.
+        token_file: with a token to send to it; None for the one that the environment holds, if any.
     """
 
     backend: Runtime | None = None
     canvas: tuple[int, int] | None = None
     pyramid_levels: int | None = None
     model: str | None = None
+    tls: Tls | None = None
+    token_file: Path | None = None
 
     def over(self, serving: Serving) -> Serving:
         """What is set here, and else what the given one says."""
@@ -162,13 +167,17 @@ def open_subject(text: str, settings: SubjectSettings) -> Subject:
         return _parameters(path, settings)
     if path.is_dir():
         return _paddle(path, settings)
-    if _ADDRESS.fullmatch(text) and not path.exists():
-        settings.must_suit("a live server, which has settings of its own")
-        return _live(text)
+    if is_address(text):
+        return _live(text, settings)
     raise ConfigError(
         f"{text!r} is nothing that can be evaluated: neither a Paddle inference folder, .pdparams, a pipeline file "
         f"(.yaml), a model repository, an .onnx file, the host:port of a server, nor one of {', '.join(FLOORS)}"
     )
+
+
+def is_address(text: str) -> bool:
+    """Whether what a user calls a model is the address of a live server."""
+    return _ADDRESS.fullmatch(text) is not None and not Path(text).exists()
 
 
 def _pipeline(path: Path, settings: SubjectSettings) -> Subject:
@@ -262,7 +271,9 @@ def _onnx_file(path: Path, settings: SubjectSettings) -> Subject:
     return Subject(f"{path.name}, {settings.backend or 'onnxruntime'}", embedder=GraphEmbedder(graph, path.name))
 
 
-def _live(address: str) -> Subject:
-    server = LiveServer(address)
+def _live(address: str, settings: SubjectSettings) -> Subject:
+    settings.must_suit("a live server, which has settings of its own", "tls", "token_file")
+    token = find_token(settings.token_file, TOKEN_ENV, ADMIN_TOKEN_ENV)
+    server = LiveServer(Connection(address, settings.tls, token=token))
     options = server.options()
     return Subject(f"server at {address}", server, server, server, options.det_threshold, options.rec_threshold)
