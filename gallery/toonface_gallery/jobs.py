@@ -46,7 +46,7 @@ class GalleryJobs:
         """Forget the failures of galleries that are gone."""
         self._retries.forget_all_but(galleries)
 
-    def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> None:
+    def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> bool:
         """Do something for a gallery that has no job, on a new thread.
 
         Args:
@@ -54,13 +54,23 @@ class GalleryJobs:
             done: to it, as a participle, for the log.
             job: what to do; it is told how many threads it may take.
             urgent: something waits for it, so that it goes beside searches and not after them.
+
+        Returns:
+            Whether it has begun. If the system gives no thread, it has failed, as if it had begun.
         """
         ended = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(key, done, job, urgent, ended), name=f"gallery-{key.id}", daemon=True
+        )
         # Others may wait for it from here on, which a thread that is not started yet does not allow.
         self._running[key.id] = (time.monotonic(), ended)
-        threading.Thread(
-            target=self._run, args=(key, done, job, urgent, ended), name=f"gallery-{key.id}", daemon=True
-        ).start()
+        try:
+            thread.start()
+        except Exception as error:  # whatever it is, it is tried again
+            self._failed(key, done, error)
+            self._ended(key, ended)
+            return False
+        return True
 
     def join(self, seconds: float | None = None) -> None:
         """Wait for each job, so long at most."""
@@ -84,10 +94,16 @@ class GalleryJobs:
             job(threads)
             self._retries.succeeded(key.id)
         except Exception as error:  # whatever it is, it is tried again
-            if self._retries.failed(key.id, error) and not self._stopping.is_set():
-                _LOG.error(
-                    "gallery %r cannot be %s: %s", key.name, done, error, exc_info=not isinstance(error, Unavailable)
-                )
+            self._failed(key, done, error)
         finally:
-            del self._running[key.id]
-            ended.set()
+            self._ended(key, ended)
+
+    def _failed(self, key: GalleryKey, done: str, error: Exception) -> None:
+        if self._retries.failed(key.id, error) and not self._stopping.is_set():
+            _LOG.error(
+                "gallery %r cannot be %s: %s", key.name, done, error, exc_info=not isinstance(error, Unavailable)
+            )
+
+    def _ended(self, key: GalleryKey, ended: threading.Event) -> None:
+        del self._running[key.id]
+        ended.set()

@@ -464,8 +464,8 @@ class LiveGalleries:
             changes = max(_SAVE_AFTER, len(gallery) // _SAVE_SHARE)
             if self._unsaved.due(gallery, changes) and not self._jobs.busy(gallery.key):
                 # It cannot end before this thread gives up the lock under which galleries are changed.
-                self._jobs.begin(gallery.key, "saved", partial(self._save, gallery), urgent=True)
-                self._saving.add(gallery.key.id)
+                if self._jobs.begin(gallery.key, "saved", partial(self._save, gallery), urgent=True):
+                    self._saving.add(gallery.key.id)
 
     def _save(self, gallery: LoadedGallery, _: int) -> None:
         try:

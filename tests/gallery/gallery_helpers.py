@@ -64,3 +64,8 @@ def held_builds(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(Builder, "build", held)
     return released
+
+
+def no_thread(thread: threading.Thread) -> None:
+    """In place of `threading.Thread.start`: the system has reached its limit of threads."""
+    raise RuntimeError("can't start new thread")

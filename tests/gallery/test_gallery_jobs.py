@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER
+from gallery_helpers import DIMENSION, EMBEDDER, no_thread
 
 from toonface_contract.errors import Unavailable
 from toonface_gallery import jobs as jobs_module
@@ -59,4 +59,23 @@ def test_a_job_that_fails_again_and_again_is_tried_ever_less_often(
     jobs.begin(key, "made", lambda threads: None)
     jobs.join()
     assert not jobs.busy(key)
+    assert jobs.failure(key) is None
+
+
+def test_a_job_that_gets_no_thread_has_failed_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = GalleryKey(1, "people", DIMENSION, EMBEDDER)
+    now = 1000.0
+    monkeypatch.setattr(jobs_module.time, "monotonic", lambda: now)
+    jobs = GalleryJobs(threading.Event())
+    done: list[int] = []
+    with monkeypatch.context() as busy_machine:
+        busy_machine.setattr(threading.Thread, "start", no_thread)
+        assert not jobs.begin(key, "made", done.append)
+    jobs.join()
+    assert jobs.failure(key) == "can't start new thread"
+    now += 5
+    assert not jobs.busy(key)
+    assert jobs.begin(key, "made", done.append)
+    jobs.join()
+    assert len(done) == 1
     assert jobs.failure(key) is None

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors, wait_for
+from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, no_thread, unit_vectors, wait_for
 
 from toonface_contract.admin import FaceUpdate, IndexSettings, NewFace
-from toonface_gallery import builder, rows, unsaved
+from toonface_gallery import builder, retries, rows, unsaved
 from toonface_gallery import live as live_module
 from toonface_gallery.index import Writer
 from toonface_gallery.labels import FaceLabels
@@ -304,6 +304,26 @@ def test_a_gallery_that_is_being_saved_takes_up_changes_afterwards_and_others_do
         assert "'people': 57 faces" in caplog.text
         assert "read from" in caplog.text
         assert labels(live, np.concatenate([vectors[3:4], basis(1)])) == ["person 3", "later"]
+
+
+def test_a_gallery_whose_saving_gets_no_thread_follows_and_is_saved_later(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live_module, "_SAVE_AFTER", 20)
+    monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
+    filled(store, count=40)
+    with serving(store, folder) as live:
+        file = folder / "gallery-1.index"
+        before = file.stat().st_mtime_ns
+        with monkeypatch.context() as busy_machine:
+            busy_machine.setattr(threading.Thread, "start", no_thread)
+            store.add("people", new_faces(*["more"] * 20), unit_vectors(20, seed=2), EMBEDDER)
+            wait_for(lambda: "gallery 'people' cannot be saved: can't start new thread" in caplog.text)
+            store.add("people", new_faces("later"), basis(1), EMBEDDER)
+            wait_for(lambda: labels(live, basis(1)) == ["later"])
+            assert file.stat().st_mtime_ns == before
+        wait_for(lambda: file.stat().st_mtime_ns != before)
+        assert "cannot follow" not in caplog.text
 
 
 def test_a_gallery_that_nobody_changes_is_saved_before_the_store_forgets_when_it_was(
