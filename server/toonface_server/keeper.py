@@ -14,7 +14,7 @@ from toonface_server.canary import Canary, Verdict, stage_canary
 from toonface_server.control import Control
 from toonface_server.events import Reporter
 from toonface_server.repository import Repository
-from toonface_server.stages import StageProcess, stage_processes
+from toonface_server.stages import StageProcess, lives, stage_processes
 
 LOOK_SECONDS = 0.2
 # A stage that needs more repairs than this within the time is broken: whoever started the server has to act.
@@ -80,6 +80,10 @@ class Keeper:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             dead = self.dead_stages
+            if dead and not lives(self._server):
+                # They died with it, and cannot be repaired; whoever waits for its end says of what it died.
+                self._set_ready(False)
+                continue
             for model in dead:
                 await self._repair(model)
             if dead and not self.dead_stages:

@@ -19,10 +19,7 @@ class StageProcess:
     @property
     def dead(self) -> bool:
         """Whether it has ended. Triton does not collect it, so it may stay in the process table."""
-        try:
-            return self.process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        except psutil.NoSuchProcess:
-            return True
+        return not lives(self.process.pid)
 
     def kill(self) -> None:
         """End it at once, whatever it does."""
@@ -30,6 +27,14 @@ class StageProcess:
             self.process.kill()
         except psutil.NoSuchProcess:
             pass  # it has ended by itself
+
+
+def lives(process: int) -> bool:
+    """Whether a process has not ended; one that has may stay in the process table."""
+    try:
+        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stage_processes(server: int) -> list[StageProcess]:

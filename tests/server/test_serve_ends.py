@@ -107,17 +107,22 @@ def test_the_death_of_tritonserver_ends_the_command(repository: Path, tmp_path: 
         server.triton.kill()
         assert server.process.wait(60) == 1
         assert "tritonserver was killed by SIGKILL" in server.log_text
+        assert "repair" not in server.log_text
         assert traces.alive() == [] and traces.regions() == [] and not traces.folder.exists()
 
 
 def test_the_death_of_tritonserver_is_seen_while_a_stage_outlives_it(repository: Path, tmp_path: Path) -> None:
-    """Which keeps tritonserver's output open."""
+    """Which keeps tritonserver's output open. The others, which do not, are no news: they died of its death."""
     with served(repository, tmp_path) as server:
         traces = _Traces(server)
         server.stage("gallery_search").suspend()
-        server.triton.kill()
+        triton, another = server.triton, server.stage("preprocess")
+        triton.kill()
+        wait_until(lambda: not triton.is_running())
+        another.kill()
         assert server.process.wait(60) == 1
         assert "tritonserver was killed by SIGKILL" in server.log_text
+        assert "repair" not in server.log_text
         assert traces.alive() == [] and traces.regions() == []
 
 
