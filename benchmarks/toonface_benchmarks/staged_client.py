@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import np_to_triton_dtype
 
-from toonface_contract.errors import ServerError
+from toonface_benchmarks.triton_errors import server_errors
 from toonface_contract.names import CROP_ALIGN, FACE_DETECTION, FACE_EMBEDDING, GALLERY_SEARCH, PREPROCESS
 
 _Tensors = Mapping[str, NDArray[Any]]
@@ -63,8 +63,6 @@ class StagedClient:
             tensor = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
             tensor.set_data_from_numpy(values)
             inputs.append(tensor)
-        try:
+        with server_errors(model):
             answer = self._client.infer(model, inputs, parameters=parameters)
-        except InferenceServerException as error:
-            raise ServerError(f"{model}: {error.message()}") from error
         return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonclient.grpc import InferenceServerClient
-from tritonclient.utils import InferenceServerException
 
-from toonface_contract.errors import ServerError
+from toonface_benchmarks.triton_errors import server_errors
 from toonface_contract.names import (
     CROP_ALIGN,
     FACE_DETECTION,
@@ -45,11 +44,8 @@ def read_statistics(address: str) -> dict[str, ModelStatistics]:
     Raises:
         ServerError: it cannot be reached.
     """
-    try:
-        with InferenceServerClient(address) as triton:
-            models = triton.get_inference_statistics().model_stats
-    except InferenceServerException as error:
-        raise ServerError(f"{address}: {error.message()}") from error
+    with server_errors(address), InferenceServerClient(address) as triton:
+        models = triton.get_inference_statistics().model_stats
     return {
         model.name: ModelStatistics(
             model.inference_stats.success.count,
