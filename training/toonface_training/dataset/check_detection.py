@@ -44,7 +44,8 @@ def check_detection(
         return {}, {}
     _check_faces(found["train"], problems)
     for file in found.values():
-        _check_samples(file, images, problems)
+        shown = [(images / image["file_name"], line) for image, line in file.entries("images")[:SAMPLES]]
+        problems += undecodable(shown, file.path, "image")
     if problems:
         return {}, {}
     _warn_of_leaks(found["train"], found["val"], warnings)
@@ -128,13 +129,6 @@ def _warn_of_leaks(train: CocoFile, val: CocoFile, warnings: list[Problem]) -> N
         if image["file_name"] in names:
             text = f"image {image['file_name']} is in {train.path.name} too: what is trained on measures nothing"
             warnings.append(Problem(val.path, line, text))
-
-
-def _check_samples(file: CocoFile, images: Path, problems: list[Problem]) -> None:
-    for image, line in file.entries("images")[:SAMPLES]:
-        reason = undecodable(images / image["file_name"])
-        if reason:
-            problems.append(Problem(file.path, line, f"image {images / image['file_name']} {reason}"))
 
 
 def _draw_samples(file: CocoFile, images: Path, samples: SamplePictures) -> list[str]:

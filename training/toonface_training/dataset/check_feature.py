@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ def check_feature(
     draw = random.Random(123)  # noqa: S311
     shown = draw.sample(faces, min(SAMPLES, len(faces)))
     shown_pairs = draw.sample(pairs, min(SAMPLES, len(pairs)))
-    _check_samples(dataset_dir / LABELS, [(path, line) for path, _, line in shown], problems)
-    _check_samples(dataset_dir / PAIRS, shown_pairs, problems)
+    problems += undecodable([(path, line) for path, _, line in shown], dataset_dir / LABELS, "picture")
+    problems += undecodable(shown_pairs, dataset_dir / PAIRS, "picture")
     if problems:
         return {}, {}
     samples = SamplePictures(output)
@@ -140,13 +140,6 @@ def _check_picture(path: Path, line: int, name: str, known: dict[Path, str | Non
         known[picture] = size if isinstance(size, str) else None
     if known[picture] is not None:
         problems.append(Problem(path, line, f"picture {picture} {known[picture]}"))
-
-
-def _check_samples(path: Path, pictures: Sequence[tuple[Path, int]], problems: list[Problem]) -> None:
-    for picture, line in pictures:
-        reason = undecodable(picture)
-        if reason:
-            problems.append(Problem(path, line, f"picture {picture} {reason}"))
 
 
 def _seen_from(output: Path, path: Path) -> str:

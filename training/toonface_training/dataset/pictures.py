@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
+
+from toonface_training.dataset.problems import Problem
 
 SAMPLES = 10
 _EXIF_ORIENTATION = 0x0112
@@ -35,13 +37,21 @@ def upright_size(path: Path) -> tuple[int, int] | str:
     return (height, width) if lying else (width, height)
 
 
-def undecodable(path: Path) -> str | None:
-    """Why a picture, whose head may be sound, cannot be decoded to its end; None where it can be."""
-    try:
-        _decoded(path)
-    except _UNREADABLE as error:
-        return _reason(error)
-    return None
+def undecodable(pictures: Iterable[tuple[Path, int]], file: Path, called: str) -> list[Problem]:
+    """Those of some pictures, whose heads may be sound, that cannot be decoded to their ends.
+
+    Args:
+        pictures: each with the line of `file` that names it.
+        file: where they are named.
+        called: what a picture is there, such as `image`.
+    """
+    problems = []
+    for picture, line in pictures:
+        try:
+            _decoded(picture)
+        except _UNREADABLE as error:
+            problems.append(Problem(file, line, f"{called} {picture} {_reason(error)}"))
+    return problems
 
 
 class SamplePictures:
