@@ -360,3 +360,31 @@ def test_the_installed_command(server: str, folder: Path) -> None:
     assert len(json.loads(ran.stdout)["pictures"]) == 4
     assert ran.stderr.startswith("error: image_format_unsupported: ")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_an_interrupt_while_a_command_is_imported_is_told_in_a_line(
+    library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a library written in C++ makes an ImportError of it, as onnxruntime and Paddle do."""
+
+    def interrupted(name: str) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            if not library:
+                raise
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(cli, "import_module", interrupted)
+    done = CliRunner().invoke(cli.main, ["status"])
+    assert (done.exit_code, done.output) == (130, "Interrupted\n")
+
+
+def test_a_library_that_cannot_be_imported_is_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> Any:
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(cli, "import_module", broken)
+    done = CliRunner().invoke(cli.main, ["status"])
+    assert (done.exit_code, type(done.exception)) == (1, ImportError)

@@ -35,6 +35,7 @@ from toonface_training.fit.checkpoints import (
 from toonface_training.fit.devices import Devices
 from toonface_training.fit.engine import EngineState
 from toonface_training.fit.initial import initial_state
+from toonface_training.fit.launch import launch
 from toonface_training.fit.outputs import KEPT, RESULT
 from toonface_training.fit.reading import read_settings, write_settings
 from toonface_training.fit.run import train
@@ -427,6 +428,17 @@ def test_an_interrupt_before_the_first_step_is_told(
     write_settings(blazeface(tmp_path, tmp_path / "output"), tmp_path / "settings.yaml")
     assert worker.main(str(tmp_path / "settings.yaml"), force=False) == 130
     assert capsys.readouterr().err.startswith("error: interrupted: interrupted before the step could be saved")
+
+
+def test_an_interrupt_while_the_process_starts_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Which otherwise ends in tracebacks of Python's start, of imports, or of Paddle's own."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for number, code, told in ((signal.SIGINT, 130, ["error: interrupted: interrupted"]), (signal.SIGTERM, 143, [])):
+        (tmp_path / "sitecustomize.py").write_text(f"import os\nos.kill(os.getpid(), {number:d})\n")
+        assert launch(blazeface(tmp_path, tmp_path / "output")) == code
+        assert [line[:31] for line in capfd.readouterr().err.splitlines()] == told
 
 
 def test_a_missing_paddle_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

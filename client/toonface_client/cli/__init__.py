@@ -11,6 +11,9 @@ import click
 
 from toonface_contract.errors import ConfigError, ToonfaceError
 
+# As shells have it: 128 and the number of SIGINT.
+_INTERRUPTED = 130
+
 
 @dataclass(frozen=True, slots=True)
 class _Lazy:
@@ -72,6 +75,18 @@ class _LazyGroup(click.Group):
                 raise
             click.echo(f"error: {error.code}: {' '.join(error.message.split())}", err=True)
             ctx.exit(1)
+        except (KeyboardInterrupt, ImportError) as error:
+            if not _is_interrupt(error):
+                raise
+            click.echo("Interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it is a Ctrl-C, or what a library in C++ makes of one while it is imported: an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @click.group(cls=_LazyGroup)
@@ -87,7 +102,7 @@ def main(debug: bool) -> None:
       toonface gallery build default my_gallery/gallery.txt
       toonface recognize picture.jpg --save annotated/
 
-    Exit codes: 0 all is well, 1 something failed, 2 the command line is wrong.
+    Exit codes: 0 all is well, 1 something failed, 2 the command line is wrong, 130 interrupted.
     """
     if not debug:
         warnings.showwarning = _show_warning

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from toonface_training.fit.devices import parse_devices
+from toonface_training.fit.interrupts import interrupts_wait
 from toonface_training.fit.reading import write_settings
 from toonface_training.fit.settings import Settings
 
@@ -25,7 +26,8 @@ def launch(settings: Settings, *, force: bool = False) -> int:
         force: replace the result of another run.
 
     Returns:
-        The exit code: 0 ok, 1 failure, 130 interrupted. The process has said why.
+        The exit code: 0 ok, 1 failure, 130 interrupted; the process has said why. Else 128 and the number of the signal
+        that ended the process, as shells have it.
 
     Raises:
         ConfigError: Global.device names a device twice.
@@ -36,12 +38,16 @@ def launch(settings: Settings, *, force: bool = False) -> int:
         write_settings(settings, path)
         command = [sys.executable, "-m", "toonface_training.fit.worker", str(path), *(["--force"] if force else [])]
         # In a group of its own, it gets an interrupt once, from here, and not from the terminal as well.
-        process = subprocess.Popen(command, env=devices.environment(), process_group=0)  # noqa: S603  (our own module)
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.signal(number, lambda received, _: os.killpg(process.pid, received))
+        with interrupts_wait():
+            process = subprocess.Popen(  # noqa: S603  (our own module)
+                command, env=devices.environment(), process_group=0
+            )
+            before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in before:
+                signal.signal(number, lambda received, _: os.killpg(process.pid, received))
         try:
-            return process.wait()
+            code = process.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+    return code if code >= 0 else 128 - code

@@ -19,6 +19,7 @@ import click
 from toonface_contract.errors import ConfigError, ToonfaceError, TrainingError
 from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.devices import Devices, parse_devices
+from toonface_training.fit.interrupts import interrupts_come
 from toonface_training.fit.launch import INTERRUPTED
 from toonface_training.fit.processes import die_with_parent
 from toonface_training.fit.reading import read_settings
@@ -35,6 +36,7 @@ def main(path: str, *, force: bool) -> int:
     try:
         settings = read_settings(path)
         _import_paddle()
+        interrupts_come()
         devices = parse_devices(settings.globals.device).resolve()
         if len(devices.numbers) > 1:
             return _train_together(settings, devices, force)
