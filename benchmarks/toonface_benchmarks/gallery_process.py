@@ -116,7 +116,8 @@ def _build(url: str, folder: Path) -> tuple[float, float]:
     watch = _Watch()
     with store.snapshot() as snapshot:
         (key,) = [key for key in snapshot.galleries() if key.name == GALLERY]
-    builder.build(key, psutil.cpu_count() or 1)
+    gallery = builder.build(key, psutil.cpu_count() or 1)
+    SavedIndices(folder).save(gallery.freeze())
     return watch.read()
 
 
@@ -128,7 +129,9 @@ def _start_and_search(
         (key,) = [key for key in snapshot.galleries() if key.name == GALLERY]
     before = _memory()
     watch = _Watch()
-    gallery = builder.load(key, 1)
+    gallery = builder.load(key)
+    if gallery is None:
+        raise RuntimeError("the index that was just saved cannot be read")
     gallery.search(probes[:1], K)
     started = watch.read()
     searches = _search(gallery, probes, gallery.plan.parameters)

@@ -42,6 +42,11 @@ def measure_beside_writer(
 ) -> BesideWriter:
     """Search for some seconds, and then for as long beside a process that adds, updates and removes faces."""
     store = GalleryStore(url)
+    # The index is made and saved first, or that would go on beside the searches.
+    maker = LiveGalleries(store, EMBEDDER, probes.shape[1], folder=folder)
+    maker.start()
+    maker.stop()
+    del maker
     live = LiveGalleries(store, EMBEDDER, probes.shape[1], folder=folder)
     live.start()
     quiet, _ = _timed(live, probes, seconds)

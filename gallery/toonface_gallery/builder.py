@@ -20,9 +20,6 @@ from toonface_gallery.store import GalleryStore
 
 _LOG = logging.getLogger(__name__)
 
-# Faces from which on a gallery is saved: fewer are read from the store in a moment.
-_SAVED_LEAST: Final = 5000
-
 # What an index learnt from a gallery is good for as many times its faces.
 _LEARNT_FOR: Final = 4
 
@@ -73,17 +70,47 @@ class Builder:
             and gallery.plan.name in {self.plan_for(gallery.key, count).name for count in counts}
         )
 
-    def load(self, key: GalleryKey, threads: int) -> LoadedGallery:
-        """The gallery as it was saved, which may lie behind the store, or else as it is in the store.
+    def load(self, key: GalleryKey) -> LoadedGallery | None:
+        """The gallery as it was saved, which may lie behind the store; None where it was not, or not so that it helps.
 
         Raises:
             Unavailable: `store_unavailable`.
         """
-        gallery = self._from_file(key)
-        return self.build(key, threads) if gallery is None else gallery
+        if self._saved is None:
+            return None
+        began = time.monotonic()
+        try:
+            gallery = self._saved.load(key)
+            if gallery is not None:
+                with self._store.snapshot() as snapshot:
+                    if not snapshot.follows(gallery.position):
+                        raise Unusable("it is not of this store's history, or older than what the store remembers")
+        except OSError as error:  # no space for its vectors, say: the file may be good
+            _LOG.warning("gallery %r: the saved index cannot be read, and is built anew: %s", key.name, error)
+            return None
+        except Unusable as error:
+            _LOG.warning(
+                "gallery %r: the saved index %s is thrown away and built anew: %s",
+                key.name,
+                self._saved.path(key),
+                error,
+            )
+            self._saved.discard(key.id)
+            return None
+        if gallery is not None:
+            _LOG.info(
+                "gallery %r: %d faces, index %s (%s), read from %s in %.1f s",
+                key.name,
+                len(gallery),
+                gallery.plan.name,
+                gallery.plan.reason,
+                self._saved.path(key),
+                time.monotonic() - began,
+            )
+        return gallery
 
     def build(self, key: GalleryKey, threads: int) -> LoadedGallery:
-        """The gallery as it was in the store a moment ago, with a new index, which is saved.
+        """The gallery as it was in the store a moment ago, with a new index.
 
         Args:
             key: the gallery.
@@ -118,7 +145,6 @@ class Builder:
                 chosen.reason,
                 time.monotonic() - began,
             )
-        self.save(gallery)
         return gallery
 
     def bring_up(self, gallery: LoadedGallery) -> int:
@@ -149,18 +175,6 @@ class Builder:
             changed += len(changes)
         return changed
 
-    def save(self, gallery: LoadedGallery) -> None:
-        """Save a gallery that nobody changes meanwhile, unless that fails: then the next start takes longer.
-
-        One that is half changed is not saved.
-        """
-        if self._saved is None or not gallery.whole or len(gallery) < _SAVED_LEAST:
-            return
-        try:
-            self._saved.save(gallery)
-        except OSError as error:
-            _LOG.warning("gallery %r: its index cannot be saved for a quick start: %s", gallery.key.name, error)
-
     def _portions_after(self, key: GalleryKey, last: int) -> list[EnrolledFaces]:
         """The next faces of a gallery, in a transaction of its own; nothing at the end."""
         self._check_stopping()
@@ -170,40 +184,6 @@ class Builder:
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise Unavailable("the server stops")
-
-    def _from_file(self, key: GalleryKey) -> LoadedGallery | None:
-        if self._saved is None:
-            return None
-        began = time.monotonic()
-        try:
-            gallery = self._saved.load(key)
-            if gallery is not None:
-                with self._store.snapshot() as snapshot:
-                    if not snapshot.follows(gallery.position):
-                        raise Unusable("it is not of this store's history, or older than what the store remembers")
-        except OSError as error:  # no space for its vectors, say: the file may be good
-            _LOG.warning("gallery %r: the saved index cannot be read, and is built anew: %s", key.name, error)
-            return None
-        except Unusable as error:
-            _LOG.warning(
-                "gallery %r: the saved index %s is thrown away and built anew: %s",
-                key.name,
-                self._saved.path(key),
-                error,
-            )
-            self._saved.discard(key.id)
-            return None
-        if gallery is not None:
-            _LOG.info(
-                "gallery %r: %d faces, index %s (%s), read from %s in %.1f s",
-                key.name,
-                len(gallery),
-                gallery.plan.name,
-                gallery.plan.reason,
-                self._saved.path(key),
-                time.monotonic() - began,
-            )
-        return gallery
 
     def _folder(self) -> Path | None:
         """Where an index may keep files as long as it lives."""

@@ -127,8 +127,9 @@ class GpuIndex(MarkedIndex):
     def save(self, out: Writer) -> None:
         """See FaceIndex."""
         with self._alone:
-            faiss.write_index(faiss.index_gpu_to_cpu(self._owner), faiss.PyCallbackIOWriter(out.write))
-            write_array(out, self._rows.ids)
+            copy = faiss.index_gpu_to_cpu(self._owner)
+        faiss.write_index(copy, faiss.PyCallbackIOWriter(out.write))
+        write_array(out, self._rows.ids)
 
     def _take_up(self, vectors: NDArray[np.float32]) -> None:
         with self._alone:

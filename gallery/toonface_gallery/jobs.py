@@ -15,7 +15,8 @@ from toonface_gallery.snapshot import GalleryKey
 
 _LOG = logging.getLogger(__name__)
 
-# Of a thread that builds an index, so that searches and changes go first (setpriority(2); Linux has it per thread).
+# Of a thread that builds or saves an index, so that searches and changes go first (setpriority(2); Linux has it per
+# thread).
 _NICENESS: Final = 10
 
 
@@ -46,22 +47,19 @@ class GalleryJobs:
         """Forget the failures of galleries that are gone."""
         self._retries.forget_all_but(galleries)
 
-    def begin(self, key: GalleryKey, done: str, job: Callable[[int], None], *, urgent: bool = False) -> bool:
+    def begin(self, key: GalleryKey, done: str, job: Callable[[int], None]) -> bool:
         """Do something for a gallery that has no job, on a new thread.
 
         Args:
             key: the gallery.
             done: to it, as a participle, for the log.
             job: what to do; it is told how many threads it may take.
-            urgent: something waits for it, so that it goes beside searches and not after them.
 
         Returns:
             Whether it has begun. If the system gives no thread, it has failed, as if it had begun.
         """
         ended = threading.Event()
-        thread = threading.Thread(
-            target=self._run, args=(key, done, job, urgent, ended), name=f"gallery-{key.id}", daemon=True
-        )
+        thread = threading.Thread(target=self._run, args=(key, done, job, ended), name=f"gallery-{key.id}", daemon=True)
         # Others may wait for it from here on, which a thread that is not started yet does not allow.
         self._running[key.id] = (time.monotonic(), ended)
         try:
@@ -83,11 +81,9 @@ class GalleryJobs:
             began, ended = running
             ended.wait(max(0, began + seconds - time.monotonic()))
 
-    def _run(
-        self, key: GalleryKey, done: str, job: Callable[[int], None], urgent: bool, ended: threading.Event
-    ) -> None:
+    def _run(self, key: GalleryKey, done: str, job: Callable[[int], None], ended: threading.Event) -> None:
         threads = os.cpu_count() or 1
-        if self.beside_searches and not urgent:
+        if self.beside_searches:
             threads = max(1, threads // 2)
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toonface_gallery.id_rows import ABSENT, IdTable
 from toonface_gallery.index import Reader, Writer, read_array, write_array
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLabels:
+    """Labels as they were at some time.
+
+    Attributes:
+        ids: INT64 [N], of the faces.
+        numbers: INT32 [N], of their labels.
+        names: the labels by their numbers.
+    """
+
+    ids: NDArray[np.int64]
+    numbers: NDArray[np.int32]
+    names: list[str]
+
+    def save(self, out: Writer) -> None:
+        """Write everything down."""
+        write_array(out, self.ids)
+        write_array(out, self.numbers)
+        write_array(out, np.frombuffer(json.dumps(self.names).encode(), np.uint8))
 
 
 class FaceLabels:
@@ -67,15 +89,13 @@ class FaceLabels:
             first[row, np.unique(numbers, return_index=True)[1]] = True
         return first
 
-    def save(self, out: Writer) -> None:
-        """Write everything down."""
+    def freeze(self) -> FrozenLabels:
+        """These labels as they are now, to be written down while they change."""
         ids, numbers = self._of.items()
-        write_array(out, ids)
-        write_array(out, numbers)
-        write_array(out, np.frombuffer(json.dumps(self._names).encode(), np.uint8))
+        return FrozenLabels(ids.copy(), numbers.copy(), self._names.copy())
 
     def restore(self, source: Reader) -> None:
-        """Take over what was written down."""
+        """Take over what `FrozenLabels` wrote down."""
         ids, numbers = read_array(source), read_array(source)
         names = json.loads(read_array(source).tobytes())
         used, numbers, counts = np.unique(numbers, return_inverse=True, return_counts=True)

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,8 @@ from toonface_contract.options import Group
 from toonface_gallery import refusals
 from toonface_gallery.builder import Builder
 from toonface_gallery.jobs import GalleryJobs
-from toonface_gallery.loaded import LoadedGallery, Matches
+from toonface_gallery.loaded import FrozenGallery, LoadedGallery, Matches
+from toonface_gallery.overlay import Overtaken
 from toonface_gallery.plan import memory_budget
 from toonface_gallery.retries import Retries, reason_of
 from toonface_gallery.saved import SavedIndices
@@ -93,8 +94,7 @@ class _State:
         position: of the last look.
         own: galleries of this embedder.
         foreign: galleries of another.
-        loaded: those that can be searched. Where one lies behind `position`, it is being saved, or another is being
-            made in its place.
+        loaded: those that can be searched. Where one lies behind `position`, another is being made in its place.
     """
 
     position: Position = Position()
@@ -109,9 +109,9 @@ class LiveGalleries:
     A thread looks at the store ten times a second and brings the galleries up to its last change. Searches never wait
     for that: a new or rebuilt gallery is made aside, by a thread of its own, and then put in place; a changed one is
     locked only while the change is made in memory. Until its successor is ready, the old one serves, and follows as far
-    as it can. A gallery that is being saved takes up changes afterwards; the others do not wait for it. While the store
-    fails, the last state is served, and following resumes by itself. A gallery that fails by itself, for want of memory
-    say, stays as it was, and is tried again ever less often; the others go on.
+    as it can. A gallery is saved while it serves and follows; if it changes too much meanwhile, that is given up, and
+    tried again later. While the store fails, the last state is served, and following resumes by itself. A gallery that
+    fails by itself, for want of memory say, stays as it was, and is tried again ever less often; the others go on.
     """
 
     def __init__(
@@ -148,12 +148,11 @@ class LiveGalleries:
         self._asking: SimpleQueue[threading.Event] = SimpleQueue()
         self._changing = threading.RLock()
         self._jobs = GalleryJobs(self._stopping)
-        # By the ids of galleries: those made aside, how often one was made in another's place, and those that may not
-        # be changed, as they are being saved.
+        # By the ids of galleries: those made aside, and how often one was made in another's place.
         self._made: dict[int, LoadedGallery] = {}
         self._rebuilds: dict[int, int] = {}
-        self._saving: set[int] = set()
         self._behind = Retries()  # those that could not follow
+        self._overtaken = Retries()  # those that changed too much while they were saved
         self._unsaved = Unsaved()
         self._follower = threading.Thread(target=self._follow, name="gallery-follower", daemon=True)
 
@@ -183,10 +182,11 @@ class LiveGalleries:
         if self._follower.is_alive():
             self._follower.join()
             self._jobs.join(_STOP_SECONDS)
-            with self._changing:
-                for gallery in self._state.loaded.values():
-                    if self._unsaved.due(gallery, _SAVE_AT_STOP_AFTER) and gallery.key.id not in self._saving:
-                        self._builder.save(gallery)
+            if self._saved is not None:
+                with self._changing:
+                    for gallery in self._state.loaded.values():
+                        if self._unsaved.due(gallery, _SAVE_AT_STOP_AFTER):
+                            self._save(self._saved, gallery.freeze(), self._unsaved.changes(gallery.key.id), 1)
 
     @property
     def sequence(self) -> int:
@@ -334,7 +334,7 @@ class LiveGalleries:
         with self._store.snapshot() as snapshot:
             position = snapshot.position()
             behind = any(
-                gallery.position != position and not self._behind.waits(gallery.key.id)
+                not (gallery.position == position and gallery.settled) and not self._behind.waits(gallery.key.id)
                 for gallery in old.loaded.values()
             )
             if position == old.position and not self._made and not behind:
@@ -390,15 +390,15 @@ class LiveGalleries:
     def _changes(
         self, snapshot: Snapshot, galleries: Iterable[LoadedGallery], position: Position
     ) -> list[tuple[LoadedGallery, Changes]]:
-        """What galleries have to take up, those that can now, to come to this position."""
+        """What galleries have to take up, those that can now, to come to this position; or to settle there."""
         last = self._state.position
         touched = snapshot.changed(last.sequence)
         found = []
         for gallery in galleries:
             key = gallery.key
-            if gallery.position == position or key.id in self._saving or self._behind.waits(key.id):
+            if (gallery.position == position and gallery.settled) or self._behind.waits(key.id):
                 continue
-            if gallery.position == last and key.id not in touched:
+            if gallery.position in (last, position) and key.id not in touched:
                 found.append((gallery, _UNTOUCHED))
                 continue
             try:
@@ -411,6 +411,8 @@ class LiveGalleries:
 
     def _take_up(self, gallery: LoadedGallery, changes: Changes, position: Position) -> None:
         try:
+            if not gallery.make_room(changes):
+                return  # until the next look: it is being saved, which is being given up
             gallery.follow(changes, position)
         except Exception as error:  # whatever it is, the others go on
             self._cannot_follow(gallery, error)
@@ -436,50 +438,68 @@ class LiveGalleries:
             if self._jobs.busy(key):
                 continue
             if gallery is None or gallery.key.id != key.id or not gallery.whole or self._is_lost(gallery):
-                self._jobs.begin(key, "loaded", partial(self._make, self._builder.load, key))
+                self._jobs.begin(key, "loaded", partial(self._make, key, False))
             elif gallery.key.index != key.index or not self._builder.keeps(gallery):
-                self._jobs.begin(key, "loaded", partial(self._make, self._builder.build, key))
+                self._jobs.begin(key, "loaded", partial(self._make, key, True))
 
     def _is_lost(self, gallery: LoadedGallery) -> bool:
         """Whether a gallery is behind and will not catch up by itself."""
         return gallery.position != self._state.position and self._behind.reason(gallery.key.id) is None
 
-    def _make(self, make: Callable[[GalleryKey, int], LoadedGallery], key: GalleryKey, threads: int) -> None:
-        """Make a gallery aside, and put it in place."""
-        gallery = make(key, threads)
-        saved_at = gallery.position.sequence
+    def _make(self, key: GalleryKey, anew: bool, threads: int) -> None:
+        """Make a gallery aside, from its file if there is one and it need not be anew, and put it in place."""
+        gallery = None if anew else self._builder.load(key)
+        saved_at = None if gallery is None else gallery.position.sequence
+        if gallery is None:
+            gallery = self._builder.build(key, threads)
         changed = self._builder.bring_up(gallery)
         with self._changing:
             self._made[key.id] = gallery
             self._behind.succeeded(key.id)
-            self._unsaved.saved(key.id, saved_at, changed)
+            self._unsaved.made(key.id, saved_at, changed)
             self._rebuilds[key.id] = self._rebuilds.get(key.id, -1) + 1
             self._catch_up()
 
     def _save_those_behind(self) -> None:
-        """Let galleries be saved that changed much. None of them is changed until it is written."""
+        """Let galleries be saved that are new or changed much."""
         if self._saved is None:
             return
         for gallery in self._state.loaded.values():
-            changes = max(_SAVE_AFTER, len(gallery) // _SAVE_SHARE)
-            if self._unsaved.due(gallery, changes) and not self._jobs.busy(gallery.key):
-                # It cannot end before this thread gives up the lock under which galleries are changed.
-                if self._jobs.begin(gallery.key, "saved", partial(self._save, gallery), urgent=True):
-                    self._saving.add(gallery.key.id)
+            key, enough = gallery.key, max(_SAVE_AFTER, len(gallery) // _SAVE_SHARE)
+            if self._unsaved.due(gallery, enough) and not self._jobs.busy(key) and not self._overtaken.waits(key.id):
+                frozen = gallery.freeze()
+                save = partial(self._save, self._saved, frozen, self._unsaved.changes(key.id))
+                if not self._jobs.begin(key, "saved", save):
+                    frozen.overlay.thaw()
 
-    def _save(self, gallery: LoadedGallery, _: int) -> None:
+    def _save(self, saved: SavedIndices, gallery: FrozenGallery, changes: int, _: int) -> None:
+        """Save a gallery, with so many changes that its file does not have, unless that fails.
+
+        Then the next start takes longer.
+        """
+        key = gallery.key
+        overtaken: Overtaken | None = None
         try:
-            self._builder.save(gallery)
-        finally:
-            with self._changing:
-                self._saving.remove(gallery.key.id)
-                self._unsaved.saved(gallery.key.id, gallery.position.sequence)
-                self._forget_what_is_gone()
+            saved.save(gallery)
+        except OSError as error:
+            _LOG.warning("gallery %r: its index cannot be saved for a quick start: %s", key.name, error)
+        except Overtaken as reason:
+            overtaken = reason
+        # Before this thread has the lock it is not at its end: or a gallery for whose changes there was no room could
+        # be taken for lost by the look that found none.
+        with self._changing:
+            if overtaken is None:
+                self._overtaken.succeeded(key.id)
+                self._unsaved.saved(key.id, gallery.position.sequence, changes)
+            elif self._overtaken.failed(key.id, overtaken):
+                _LOG.info("gallery %r: its index is saved for a quick start later, as %s", key.name, overtaken)
+            self._forget_what_is_gone()
 
     def _forget_what_is_gone(self) -> None:
         """Delete the files of galleries that were dropped, or replaced by others."""
         own = {key.id for key in self._state.own.values()}
         self._jobs.forget_all_but(own)
+        self._overtaken.forget_all_but(own)
         for gallery_id in self._unsaved.forget_all_but(own):
             self._rebuilds.pop(gallery_id, None)
             if self._saved is not None:

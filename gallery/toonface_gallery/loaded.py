@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +15,17 @@ from numpy.typing import NDArray
 
 from toonface_contract.options import Group
 from toonface_gallery.index import Encoded, FaceIndex, deepen
-from toonface_gallery.labels import FaceLabels
+from toonface_gallery.labels import FaceLabels, FrozenLabels
+from toonface_gallery.overlay import Overlay
 from toonface_gallery.plan import IndexPlan
 from toonface_gallery.snapshot import Changes, EnrolledFaces, GalleryKey, Position
 
 _NOWHERE: Final = Position()
+
+# New faces that an index takes up at once after it was saved, and how long it goes on with that before other changes,
+# which the same thread makes, get their turn: a graph of a million takes a ms and more for each (benchmarks/README.md).
+_PORTION: Final = 256
+_SETTLE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,27 @@ class Matches:
     labels: list[list[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenGallery:
+    """A gallery as it was at some time, to be saved while it changes.
+
+    Attributes:
+        key: the gallery.
+        plan: of the index.
+        position: the change in the store's history up to which this is what the store held.
+        labels: of its faces.
+        index: it does not change before `overlay` is thawed.
+        overlay: over the index, for what changes in the gallery.
+    """
+
+    key: GalleryKey
+    plan: IndexPlan
+    position: Position
+    labels: FrozenLabels
+    index: FaceIndex
+    overlay: Overlay
+
+
 class LoadedGallery:
     """An index and the labels of its faces. Searches run side by side; a change waits for them, and they for it.
 
@@ -45,6 +74,8 @@ class LoadedGallery:
     takes up a large change in short steps, between which searches go on and find nothing of it. Copy and swap would
     spare searches that wait, but at the price of copying every vector for each change: 200 MB for one face more in
     100,000 of 512 dimensions, ten times a second, and twice the memory.
+
+    An index that is being saved stays as it is; what changes meanwhile lies over it, and is searched too.
 
     Attributes:
         key: the gallery; its name may change.
@@ -68,11 +99,12 @@ class LoadedGallery:
         self.whole = True
         self.index = index
         self.labels = FaceLabels() if labels is None else labels
+        self._overlay: Overlay | None = None
         self._lock = _ReadWriteLock()
 
     def __len__(self) -> int:
         """Number of faces."""
-        return len(self.index)
+        return len(self._top)
 
     def apply(
         self,
@@ -93,11 +125,11 @@ class LoadedGallery:
             return
         with self._alone():
             if len(gone):
-                self.index.remove(gone)
+                self._top.remove(gone)
                 self.labels.remove(gone)
             if ready is not None:
                 ids, labels, encoded = ready
-                self.index.add(ids, encoded)
+                self._top.add(ids, encoded)
                 self.labels.set(ids, labels)
             if relabelled:
                 ids = np.array([face for face, _ in relabelled], np.int64)
@@ -110,6 +142,39 @@ class LoadedGallery:
         """Take up what the store tells of this gallery up to `position`, as `apply` does."""
         self.apply(changes.removed, changes.added, changes.relabelled)
         self.position = position
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing lies over the index."""
+        return self._overlay is None
+
+    def freeze(self) -> FrozenGallery:
+        """This gallery as it is now, to be saved while it changes.
+
+        Raises:
+            RuntimeError: it is not settled.
+        """
+        if not self.settled:
+            raise RuntimeError(f"gallery {self.key.name!r} is being saved, or has still to take up what changed since")
+        labels, overlay = self.labels.freeze(), Overlay(self.index, self.key.dimension)
+        self._overlay = overlay
+        return FrozenGallery(self.key, self.plan, self.position, labels, self.index, overlay)
+
+    def make_room(self, changes: Changes) -> bool:
+        """Let the index take up what lies over it, if it may be changed again, as far as it can in a moment.
+
+        Returns:
+            Whether there is room for these changes. If not, they must wait until the gallery is thawed, and whoever
+            saves it is asked to give up.
+        """
+        overlay = self._overlay
+        if overlay is None or self._settled(overlay, _SETTLE_SECONDS):
+            return True
+        if overlay.takes(len(changes.removed) + sum(len(faces.ids) for faces in changes.added)):
+            return True
+        overlay.overtaken = True
+        # If it is not frozen, there is room once all of it is settled.
+        return self._settled(overlay, math.inf)
 
     def search(self, embeddings: NDArray[np.float32], topk: int, group: Group = "face") -> Matches:
         """The nearest faces of each row of `embeddings` FP32 [N,D].
@@ -128,11 +193,34 @@ class LoadedGallery:
                     np.empty((rows, 0), np.int64), np.empty((rows, 0), np.float32), [[] for _ in range(rows)]
                 )
             if group == "face":
-                scores, ids = self.index.search(embeddings, k)
+                scores, ids = self._top.search(embeddings, k)
             else:
-                scores, ids = deepen(self.index.search, embeddings, k, len(self.labels), self.labels.first_of_each)
+                scores, ids = deepen(self._top.search, embeddings, k, len(self.labels), self.labels.first_of_each)
             labels = self.labels.names(ids)
         return Matches(ids, np.where(ids == -1, np.float32(0), scores), labels)
+
+    @property
+    def _top(self) -> FaceIndex | Overlay:
+        """What takes changes and searches."""
+        return self.index if self._overlay is None else self._overlay
+
+    def _settled(self, overlay: Overlay, seconds: float) -> bool:
+        """Let the index take up what lies over it for so long, if it may be changed, and tell whether that was all."""
+        until = time.monotonic() + seconds
+        while not (overlay.frozen or overlay.empty) and time.monotonic() < until:
+            ids, vectors = overlay.first(_PORTION)
+            encoded = self.index.encode(vectors, self._alone)
+            gone = overlay.gone()
+            with self._alone():
+                if len(gone):
+                    self.index.remove(gone)
+                if len(ids):
+                    self.index.add(ids, encoded)
+                overlay.settle(ids)
+        if overlay.frozen or not overlay.empty:
+            return False
+        self._overlay = None
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -148,7 +236,7 @@ class LoadedGallery:
         if not new.any():
             return None
         labels = [label for label, is_new in zip(faces.labels, new, strict=True) if is_new]
-        return faces.ids[new], labels, self.index.encode(faces.embeddings[new], self._alone)
+        return faces.ids[new], labels, self._top.encode(faces.embeddings[new], self._alone)
 
 
 def _joined(portions: Sequence[EnrolledFaces]) -> EnrolledFaces:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from toonface_gallery.labels import FaceLabels
-from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.loaded import FrozenGallery, LoadedGallery
+from toonface_gallery.overlay import Overlay
 from toonface_gallery.plan import IndexPlan
 from toonface_gallery.saved_file import MAGIC, Unusable, file_of, read_header
 from toonface_gallery.snapshot import GalleryKey, Position
@@ -33,11 +34,12 @@ class SavedIndices:
         """The file of a gallery."""
         return file_of(self.folder, key.id)
 
-    def save(self, gallery: LoadedGallery) -> None:
-        """Save a gallery that nobody changes meanwhile: a temporary file, fsync, rename.
+    def save(self, gallery: FrozenGallery) -> None:
+        """Save a gallery: a temporary file, fsync, rename. It is thawed as soon as the system has all of it.
 
         Raises:
-            OSError: the disk is full, or read-only. What was there before is still there.
+            OSError: the disk is full, or read-only. What was there before is still there, as it is after any error.
+            Overtaken: there was no room for what changed meanwhile.
         """
         header = {
             "dimension": gallery.key.dimension,
@@ -47,14 +49,18 @@ class SavedIndices:
             "plan": asdict(gallery.plan),
             "position": asdict(gallery.position),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with _replacing(self.path(gallery.key)) as file:
-            out = _Digesting(file)
-            out.write(MAGIC)
-            out.write(json.dumps(header).encode() + b"\n")
-            gallery.labels.save(out)
-            gallery.index.save(out)
-            file.write(out.digest.digest())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with _replacing(self.path(gallery.key)) as file:
+                out = _Digesting(file, gallery.overlay)
+                out.write(MAGIC)
+                out.write(json.dumps(header).encode() + b"\n")
+                gallery.labels.save(out)
+                gallery.index.save(out)
+                gallery.overlay.thaw()  # the disk may take long
+                file.write(out.digest.digest())
+        finally:
+            gallery.overlay.thaw()
 
     def load(self, key: GalleryKey) -> LoadedGallery | None:
         """The saved index of a gallery, or None where there is none.
@@ -96,13 +102,15 @@ class SavedIndices:
 
 
 class _Digesting:
-    """A stream that takes the digest of what goes through it."""
+    """A stream that takes the digest of what goes through it, and ends when what is written is overtaken."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], overlay: Overlay) -> None:
         self._file = file
+        self._overlay = overlay
         self.digest = hashlib.sha256()
 
     def write(self, data: Any) -> int:
+        self._overlay.check()
         self.digest.update(data)
         return self._file.write(data)
 

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from toonface_contract.admin import NewFace
+from toonface_gallery import saved
 from toonface_gallery.builder import Builder
-from toonface_gallery.loaded import LoadedGallery
+from toonface_gallery.loaded import FrozenGallery, LoadedGallery
+from toonface_gallery.saved import SavedIndices
 from toonface_gallery.snapshot import GalleryKey
 
 EMBEDDER = "sha256:0123456789abcdef0123456789abcdef"
@@ -69,3 +71,47 @@ def held_builds(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def no_thread(thread: threading.Thread) -> None:
     """In place of `threading.Thread.start`: the system has reached its limit of threads."""
     raise RuntimeError("can't start new thread")
+
+
+class HeldSaves:
+    """Lets indices be saved no further than it is told, until it is told otherwise; for a minute at most.
+
+    Attributes:
+        begun: names of the galleries whose saving has begun, each time.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[str] = []
+        self._writes: int | None = None  # that may still be made
+        self._changed = threading.Condition()
+        save, write = SavedIndices.save, saved._Digesting.write
+
+        def held_save(indices: SavedIndices, gallery: FrozenGallery) -> None:
+            self.begun.append(gallery.key.name)
+            save(indices, gallery)
+
+        def held_write(out: saved._Digesting, data: object) -> int:
+            with self._changed:
+                self._changed.wait_for(lambda: self._writes is None or self._writes > 0, timeout=60)
+                if self._writes is not None:
+                    self._writes -= 1
+            return write(out, data)
+
+        monkeypatch.setattr(SavedIndices, "save", held_save)
+        monkeypatch.setattr(saved._Digesting, "write", held_write)
+
+    def hold(self, writes: int) -> None:
+        """So many pieces more of files may be written."""
+        with self._changed:
+            self._writes = writes
+            self._changed.notify_all()
+
+    @property
+    def held(self) -> bool:
+        """Whether no piece may be written now."""
+        return self._writes == 0
+
+    def release(self) -> None:
+        with self._changed:
+            self._writes = None
+            self._changed.notify_all()

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import sqlite3
+import sys
 import time
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.queues import SimpleQueue
@@ -68,20 +69,16 @@ def follow(url: str, stop: Event, report: SimpleQueue[object]) -> None:
 
 
 def save_for_ever(url: str, folder: Path, seed: int) -> None:
-    """Serve as a server does, change the gallery "people", and save its index after each change, until killed."""
-    from toonface_gallery.live import LiveGalleries
-    from toonface_gallery.saved import SavedIndices
+    """Serve as a server does, and change the gallery "people" while it is saved again and again, until killed."""
+    from toonface_gallery import live as live_module
 
+    live_module._SAVE_AFTER, live_module._SAVE_SHARE = 1, sys.maxsize  # type: ignore[misc]
     store = GalleryStore(url)
-    live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
+    live = live_module.LiveGalleries(store, EMBEDDER, DIMENSION, folder=folder)
     live.start()
-    saved = SavedIndices(folder)
     for number, vector in enumerate(unit_vectors(10_000, 1000 + seed)):
-        sequence = store.add("people", new_faces(f"{seed}-{number}"), vector[None], EMBEDDER).sequence
-        while live.sequence < sequence:
-            time.sleep(0.005)
-        for _ in range(20):
-            saved.save(live._state.loaded["people"])
+        store.add("people", new_faces(f"{seed}-{number}"), vector[None], EMBEDDER)
+        time.sleep(0.01)
 
 
 def hold_the_lock(path: Path, held: Path) -> None:

@@ -369,7 +369,7 @@ def test_verification_says_what_the_saved_index_is_worth(store: GalleryStore, tm
             position = snapshot.position()
         plan = IndexPlan("Flat", "", "", 0, 0, "for a test")
         index, _ = plan.make(DIMENSION, "IP", folder)
-        SavedIndices(folder).save(LoadedGallery(key, plan, index, FaceLabels(), position))
+        SavedIndices(folder).save(LoadedGallery(key, plan, index, FaceLabels(), position).freeze())
 
     assert verified().saved_index == "none"
     saved()

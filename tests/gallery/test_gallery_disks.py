@@ -18,7 +18,7 @@ from gallery_helpers import DIMENSION, EMBEDDER, basis, new_faces, unit_vectors,
 
 from toonface_contract.admin import IndexSettings, NewFace
 from toonface_contract.errors import Unavailable
-from toonface_gallery import builder, retries, rows
+from toonface_gallery import retries, rows, unsaved
 from toonface_gallery.live import LiveGalleries
 from toonface_gallery.store import GalleryStore
 
@@ -90,7 +90,7 @@ def test_a_full_disk_for_indices_costs_the_quick_start_alone(tmp_path: Path, cap
         live = LiveGalleries(store, EMBEDDER, DIMENSION, folder=tmp_path / "disk")
         live.start()
         assert live.search("default", vectors[:1], 1).labels == [["person 0"]]
-        assert "cannot be saved" in caplog.text
+        wait_for(lambda: "cannot be saved" in caplog.text)
         assert [path.name for path in (tmp_path / "disk").iterdir()] == ["ballast"]
         live.stop()
         store.close()
@@ -126,7 +126,7 @@ def test_a_full_disk_for_the_vectors_of_two_stages_is_waited_for(
 def test_no_space_for_vectors_at_a_start_costs_neither_the_saved_index_nor_the_other_galleries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(builder, "_SAVED_LEAST", 100)
+    monkeypatch.setattr(unsaved, "_SAVED_LEAST", 100)
     monkeypatch.setattr(retries, "_RETRY_SECONDS", 0.1)
     with mounted(tmp_path / "disk", 4 * _MEGABYTE):
         folder = tmp_path / "disk"

@@ -1,18 +1,20 @@
-"""Random sequences of commands, searches and restarts, against a model that is plain enough to be right."""
+"""Random sequences of commands, searches, saves and restarts, against a model that is plain enough to be right."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
-from gallery_helpers import DIMENSION, EMBEDDER, brute_force, unit_vectors, wait_for
+from gallery_helpers import DIMENSION, EMBEDDER, HeldSaves, brute_force, unit_vectors, wait_for
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from toonface_contract.admin import (
     Add,
@@ -29,10 +31,14 @@ from toonface_contract.admin import (
     Update,
 )
 from toonface_contract.errors import AlreadyExists, NotFound
-from toonface_gallery import builder, plan
+from toonface_gallery import live as live_module
+from toonface_gallery import plan, unsaved
 from toonface_gallery.access import Access
 from toonface_gallery.admin import GalleryAdmin
 from toonface_gallery.live import LiveGalleries
+from toonface_gallery.loaded import Matches
+from toonface_gallery.saved import SavedIndices, Unusable
+from toonface_gallery.snapshot import GalleryKey
 from toonface_gallery.store import GalleryStore
 
 galleries = st.sampled_from(["default", "people", "others"])
@@ -47,11 +53,19 @@ seeds = st.integers(0, 20)  # few, so that the same vector is enrolled more than
 
 
 class Galleries(RuleBasedStateMachine):
-    """The model is a dictionary: gallery -> id -> (label, vector)."""
+    """The model is a dictionary: gallery -> id -> (label, vector).
+
+    Most of the time galleries are being saved, and somewhere in the midst of it.
+    """
+
+    saves: HeldSaves
 
     @initialize(kind=kinds, metric=metrics, labels=st.lists(labels_of_faces, min_size=20, max_size=20), seed=seeds)
     def begin(self, kind: str | None, metric: Literal["IP", "L2"], labels: list[str], seed: int) -> None:
+        self.saves.hold(writes=3)
         self.folder = tempfile.TemporaryDirectory()
+        # By the number of the last change: what was in each gallery, by its id.
+        self.history: dict[int, dict[int, dict[int, tuple[str, np.ndarray]]]] = {0: {}}
         self.model: dict[str, dict[int, tuple[str, np.ndarray]]] = {"default": {}}
         self.sequence = 0
         self.used: set[int] = set()
@@ -60,17 +74,20 @@ class Galleries(RuleBasedStateMachine):
         faces = [NewFace(label=label) for label in labels]
         command = Build(gallery="people", faces=faces, index=IndexSettings(type=kind, metric=metric))
         self.model["people"] = self.enrolled(self.run(command, vectors), labels, vectors)
+        self.note()
         wait_for(lambda: self.live.sequence >= self.sequence)
         (index,) = [status.index for status in self.live.status() if status.name == "people"]
         assert index.startswith(kind or "SQ8,Refine(SQfp16)")
 
     def open(self) -> None:
+        self.live_folder = Path(self.folder.name) / "indices"
         self.store = GalleryStore(f"sqlite:///{self.folder.name}/gallery.sqlite3")
         self.admin = GalleryAdmin(self.store, EMBEDDER, DIMENSION, Access(None))
-        self.live = LiveGalleries(self.store, EMBEDDER, DIMENSION, folder=Path(self.folder.name) / "indices")
+        self.live = LiveGalleries(self.store, EMBEDDER, DIMENSION, folder=self.live_folder)
         self.live.start()
 
     def close(self) -> None:
+        self.saves.release()
         self.live.stop()
         self.store.close()
 
@@ -78,6 +95,22 @@ class Galleries(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.close()
             self.folder.cleanup()
+
+    @invariant()
+    def note(self) -> None:
+        if hasattr(self, "store") and self.sequence not in self.history:
+            self.history[self.sequence] = {self.key(name).id: dict(faces) for name, faces in self.model.items()}
+
+    @invariant()
+    def all_is_found_while_it_is_saved(self) -> None:
+        if hasattr(self, "store") and self.saves.held:
+            wait_for(lambda: self.live.sequence >= self.sequence)
+            for gallery, faces in self.model.items():
+                self.agree(partial(self.live.search, gallery), faces, unit_vectors(3, self.sequence), 12)
+
+    def key(self, gallery: str) -> GalleryKey:
+        with self.store.snapshot() as snapshot:
+            return next(key for key in snapshot.galleries() if key.name == gallery)
 
     def run(self, command: Build | Add | Update | Remove | Rename | Drop, vectors: np.ndarray | None = None) -> Change:
         change = Change.model_validate_json(self.admin.handle(command.model_dump_json(), vectors, None).result)
@@ -194,9 +227,32 @@ class Galleries(RuleBasedStateMachine):
             self.rename(gallery, to, replace=True)
             self.build(gallery, labels, seed, replace=True)
 
+    @rule(writes=st.integers(1, 40))
+    def let_saves_go_on(self, writes: int) -> None:
+        self.saves.hold(writes)
+
+    @rule(gallery=galleries, topk=st.integers(1, 12), seed=seeds, writes=st.integers(0, 12))
+    def look_at_what_was_saved(self, gallery: str, topk: int, seed: int, writes: int) -> None:
+        """It is the gallery as it was after the change that the file names."""
+        self.saves.release()
+        self.live._jobs.join()
+        self.saves.hold(writes)
+        if gallery not in self.model:
+            return
+        key = self.key(gallery)
+        try:
+            saved = SavedIndices(self.live_folder).load(key)
+        except Unusable as reason:
+            assert "index type" in str(reason)  # it got other settings
+            return
+        if saved is not None:
+            last = max(sequence for sequence in self.history if sequence <= saved.position.sequence)
+            self.agree(saved.search, self.history[last][key.id], unit_vectors(3, seed), topk)
+
     @rule()
     def restart(self) -> None:
         self.close()
+        self.saves.hold(writes=0)
         self.open()
 
     @rule(gallery=galleries, limit=st.integers(1, 5))
@@ -221,7 +277,16 @@ class Galleries(RuleBasedStateMachine):
                 self.live.search(gallery, vectors, topk)
             return
         faces = self.model[gallery]
-        found = self.live.search(gallery, vectors, topk)
+        self.agree(partial(self.live.search, gallery), faces, vectors, topk)
+
+    def agree(
+        self,
+        search: Callable[[np.ndarray, int], Matches],
+        faces: dict[int, tuple[str, np.ndarray]],
+        vectors: np.ndarray,
+        topk: int,
+    ) -> None:
+        found = search(vectors, topk)
         _, expected = brute_force({face: vector for face, (_, vector) in faces.items()}, vectors, topk)
         # Among equal scores any order is right, so ids are held against their own scores.
         np.testing.assert_allclose(found.scores, expected, atol=2e-3)
@@ -235,8 +300,12 @@ class Galleries(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def _small_galleries_are_treated_as_large_ones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """They are saved, and their indices learn from few faces."""
-    monkeypatch.setattr(builder, "_SAVED_LEAST", 1)
+    """They are saved, again and again, and their indices learn from few faces."""
+    monkeypatch.setattr(Galleries, "saves", HeldSaves(monkeypatch), raising=False)
+    monkeypatch.setattr(unsaved, "_SAVED_LEAST", 1)
+    monkeypatch.setattr(live_module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(live_module, "_SAVE_AFTER", 4)
+    monkeypatch.setattr(live_module, "_SAVE_SHARE", sys.maxsize)
     monkeypatch.setattr(plan, "FLAT_MOST", 10)
     monkeypatch.setattr(plan, "_FOR_A_RANGE", 1)
     monkeypatch.setattr(plan, "_FOR_A_CENTROID", 1)

@@ -153,6 +153,7 @@ def test_a_process_killed_while_it_saves_an_index_leaves_the_old_one_or_the_new_
         server = started(save_for_ever, url, folder, round_number)
         label = f"{round_number}-{moments.randrange(2)}"
         wait_for(lambda label=label: len(store.page("people", label=label).faces) > 0)
+        wait_for((folder / "gallery-1.index").exists)
         wait_for(lambda: len(list(folder.glob("*.index.*"))) > 0)
         time.sleep(moments.uniform(0, 0.02))
         server.kill()

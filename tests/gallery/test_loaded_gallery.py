@@ -117,7 +117,7 @@ def test_labels_agree_with_a_dictionary(changes: list[tuple[str, list[int], int]
 
 def restarted(labels: FaceLabels) -> FaceLabels:
     saved = io.BytesIO()
-    labels.save(saved)
+    labels.freeze().save(saved)
     restored = FaceLabels()
     restored.restore(io.BytesIO(saved.getvalue()))
     return restored
@@ -125,7 +125,7 @@ def restarted(labels: FaceLabels) -> FaceLabels:
 
 def size(labels: FaceLabels) -> int:
     saved = io.BytesIO()
-    labels.save(saved)
+    labels.freeze().save(saved)
     return len(saved.getvalue())
 
 
