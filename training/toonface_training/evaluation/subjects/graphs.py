@@ -107,7 +107,7 @@ def computed_in(runtime: Runtime, precision: str) -> str:
         return precision
     if runtime == "onnxruntime":
         return "f32"
-    return precision if precision == "bf16" or _bf16_pays() else "f32"
+    return "bf16" if precision == "bf16" or _bf16_pays() else "f32"
 
 
 def _bf16_pays() -> bool:
