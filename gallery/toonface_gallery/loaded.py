@@ -168,13 +168,13 @@ class LoadedGallery:
             saves it is asked to give up.
         """
         overlay = self._overlay
-        if overlay is None or self._settled(overlay, _SETTLE_SECONDS):
+        if overlay is None or self._settle(overlay, _SETTLE_SECONDS):
             return True
         if overlay.takes(len(changes.removed) + sum(len(faces.ids) for faces in changes.added)):
             return True
         overlay.overtaken = True
         # If it is not frozen, there is room once all of it is settled.
-        return self._settled(overlay, math.inf)
+        return self._settle(overlay, math.inf)
 
     def search(self, embeddings: NDArray[np.float32], topk: int, group: Group = "face") -> Matches:
         """The nearest faces of each row of `embeddings` FP32 [N,D].
@@ -204,7 +204,7 @@ class LoadedGallery:
         """What takes changes and searches."""
         return self.index if self._overlay is None else self._overlay
 
-    def _settled(self, overlay: Overlay, seconds: float) -> bool:
+    def _settle(self, overlay: Overlay, seconds: float) -> bool:
         """Let the index take up what lies over it for so long, if it may be changed, and tell whether that was all."""
         until = time.monotonic() + seconds
         while not (overlay.frozen or overlay.empty) and time.monotonic() < until:

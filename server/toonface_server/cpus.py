@@ -32,6 +32,13 @@ def quota_cpus(root: Path) -> int | None:
     return math.ceil(int(quota) / int(period)) if quota.isdecimal() else None
 
 
+def computed_precision(asked: str) -> str:
+    """The precision that was asked for; for `auto` the faster on this processor: `bf16` or `f32`."""
+    if asked != "auto":
+        return asked
+    return "bf16" if bf16_pays(Path("/proc/cpuinfo").read_text()) else "f32"
+
+
 def bf16_pays(cpuinfo: str) -> bool:
     """Whether bf16 is faster than f32 on this processor: with AMX, and with AVX512-BF16 on AMD.
 

@@ -20,7 +20,7 @@ import numpy as np
 import openvino as ov
 
 from toonface_server.batching import Arrays
-from toonface_server.cpus import bf16_pays
+from toonface_server.cpus import computed_precision
 from toonface_server.siblings import Siblings
 
 PRECISIONS = ("auto", "f32", "bf16")
@@ -110,9 +110,7 @@ def inference_precision(asked: str) -> str:
     """
     if asked not in PRECISIONS:
         raise ValueError(f"parameter INFERENCE_PRECISION_HINT is {asked!r}; it must be one of {', '.join(PRECISIONS)}")
-    if asked == "auto":
-        return "bf16" if bf16_pays(Path("/proc/cpuinfo").read_text()) else "f32"
-    return asked
+    return computed_precision(asked)
 
 
 def _requests(core: Any, network: Any, properties: Mapping[str, Any]) -> SimpleQueue[Any]:

@@ -12,6 +12,8 @@ import faiss
 import numpy as np
 import pytest
 from gallery_helpers import brute_force, unit_vectors
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine
 
 from toonface_contract.admin import IndexSettings
 from toonface_gallery.faiss_index import FaissIndex
@@ -103,3 +105,12 @@ def assert_agrees(index: FaceIndex, faces: dict[int, np.ndarray], probes: np.nda
         np.testing.assert_allclose(own, exact[row], atol=kind.tolerance)
         if kind.tolerance < 1:
             np.testing.assert_allclose(scores[row, : len(found)], own, atol=kind.score_tolerance)
+
+
+def run_machine(machine: type[RuleBasedStateMachine], kind: Kind, *, examples: int, steps: int) -> None:
+    """Let hypothesis run a state machine that has the index's `kind`, in so many examples of so many steps at most."""
+    case = type("Machine", (machine,), {"kind": kind}).TestCase()
+    case.settings = settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    case.runTest()

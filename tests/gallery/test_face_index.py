@@ -15,10 +15,9 @@ import faiss
 import numpy as np
 import pytest
 from gallery_helpers import unit_vectors
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from index_kinds import DIMENSION, Kind, assert_agrees, every_kind
+from index_kinds import DIMENSION, Kind, assert_agrees, every_kind, run_machine
 
 from toonface_gallery import faiss_parts
 from toonface_gallery.faiss_in_place import FlatIndex, ListIndex
@@ -92,12 +91,7 @@ class Changes(RuleBasedStateMachine):
 
 @every_kind
 def test_random_changes_searches_and_restarts_agree_with_brute_force(kind: Kind) -> None:
-    machine = type("Machine", (Changes,), {"kind": kind})
-    case = machine.TestCase()
-    case.settings = settings(
-        max_examples=4, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-    case.runTest()
+    run_machine(Changes, kind, examples=4, steps=20)
 
 
 @every_kind

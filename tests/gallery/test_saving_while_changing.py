@@ -9,10 +9,9 @@ import faiss
 import numpy as np
 import pytest
 from gallery_helpers import EMBEDDER, brute_force, unit_vectors
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from index_kinds import DIMENSION, Kind, every_kind
+from index_kinds import DIMENSION, Kind, every_kind, run_machine
 
 from toonface_gallery import faiss_parts, loaded, overlay
 from toonface_gallery.index import Writer
@@ -166,12 +165,7 @@ class SavedWhileChanging(RuleBasedStateMachine):
 
 @every_kind
 def test_searches_and_what_is_saved_are_right_whatever_changes_meanwhile(kind: Kind) -> None:
-    machine = type("Machine", (SavedWhileChanging,), {"kind": kind})
-    case = machine.TestCase()
-    case.settings = settings(
-        max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-    case.runTest()
+    run_machine(SavedWhileChanging, kind, examples=6, steps=25)
 
 
 @every_kind

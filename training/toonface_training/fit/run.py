@@ -92,8 +92,8 @@ def train(
             report.say(line)
     if checkpoint is None and isinstance(settings, FeatureSettings) and settings.train.imprint:
         report.say("looking at every picture once, for the head to begin with the mean embedding of each identity")
-        everyone = make_task(settings, device, ALONE).batches
-        engine.load(imprinted(state, engine, everyone, settings.train.workers))
+        whole = task if share == ALONE else make_task(settings, device, ALONE)
+        engine.load(imprinted(state, engine, whole.batches, settings.train.workers))
     Loop(settings.train, task, engine, schedule, outputs, report, judge, share, progress).go()
     if leads and settings.train.engine == "torch":
         report.say(_proof(outputs))

@@ -14,7 +14,7 @@ from toonface_contract.options import RecognitionOptions
 from toonface_ensemble.faces import find_faces
 from toonface_ensemble.nms import NmsParameters
 from toonface_ensemble.placement import DetectorInput
-from toonface_server.cpus import bf16_pays, usable_cpus
+from toonface_server.cpus import computed_precision, usable_cpus
 from toonface_training.evaluation.metrics.detection import Detections
 from toonface_training.evaluation.subjects import MOST_FACES, SCORE_FLOOR, Pixels, face_crop
 from toonface_training.evaluation.subjects.batches import batches
@@ -103,15 +103,9 @@ def computed_in(runtime: Runtime, precision: str) -> str:
         runtime: who computes.
         precision: the one that the repository names. FP16 and INT8 are in the network's file, whoever computes.
     """
-    if precision not in ("auto", "bf16"):
-        return precision
-    if runtime == "onnxruntime":
+    if runtime == "onnxruntime" and precision in ("auto", "bf16"):
         return "f32"
-    return "bf16" if precision == "bf16" or _bf16_pays() else "f32"
-
-
-def _bf16_pays() -> bool:
-    return bf16_pays(Path("/proc/cpuinfo").read_text())
+    return computed_precision(precision)
 
 
 class _OnnxRuntimeGraph:
@@ -139,9 +133,7 @@ class _OpenVinoGraph:
         core = openvino.Core()
         network = core.read_model(path)
         network.reshape({tensor.any_name: [1, *list(tensor.partial_shape)[1:]] for tensor in network.inputs})
-        if precision == "auto":
-            precision = "bf16" if _bf16_pays() else "f32"
-        hints = {"INFERENCE_NUM_THREADS": usable_cpus(), "INFERENCE_PRECISION_HINT": precision}
+        hints = {"INFERENCE_NUM_THREADS": usable_cpus(), "INFERENCE_PRECISION_HINT": computed_precision(precision)}
         self._request: Any = core.compile_model(network, "CPU", hints).create_infer_request()
         self.outputs = [output.any_name for output in network.outputs]
 
