@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import cv2
 
 from toonface_contract.errors import ConfigError
+from toonface_training.processes import die_with_parent
 from toonface_training.whole_files import write_atomically
 
 
@@ -80,7 +81,9 @@ def _run_or_recall(job: Job, *, folder: Path, records: Path) -> Any:
 def _begin_worker() -> None:
     """In each process: the processes are the parallel work, so OpenCV's threads would only get in their way.
 
-    Ctrl-C reaches every process; the first one sees to it that the others finish what they are at, and end.
+    Ctrl-C reaches every process; the first one sees to it that the others finish what they are at, and end. If it is
+    killed itself, they would wait for more work for ever.
     """
+    die_with_parent()
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

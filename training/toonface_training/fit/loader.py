@@ -13,7 +13,7 @@ from typing import Any
 
 from toonface_contract.errors import TrainingError
 from toonface_training.batches import Batches, DetectionBatch, FeatureBatch
-from toonface_training.fit.processes import die_with_parent
+from toonface_training.processes import die_with_parent
 
 Batch = DetectionBatch | FeatureBatch
 

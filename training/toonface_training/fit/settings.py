@@ -161,7 +161,7 @@ class FeatureTrain(Train):
         arcmargin_ramp: share of the run during which the margin grows from 0 to `arcmargin_m`.
         imprint: whether the directions that stand for the identities begin as their mean embeddings by the parameters
             that the run starts from, instead of as random ones; for those of a trained network.
-        image_size: side in pixels; only MobileFaceNet and the engine `torch` take another than 112.
+        image_size: side in pixels; only the engine `torch` takes another than 112.
     """
 
     arcmargin_m: Annotated[float, Field(ge=0, lt=1.6)] = 0.5

@@ -21,10 +21,10 @@ from toonface_training.batches.order import ALONE, Share
 from toonface_training.fit.devices import Devices, parse_devices
 from toonface_training.fit.interrupts import interrupts_come
 from toonface_training.fit.launch import INTERRUPTED
-from toonface_training.fit.processes import die_with_parent
 from toonface_training.fit.reading import read_settings
 from toonface_training.fit.run import train
 from toonface_training.fit.settings import Settings
+from toonface_training.processes import die_with_parent
 
 # Seconds in which the first of several processes, which saves, may say its own once another has failed.
 _PATIENCE = 20

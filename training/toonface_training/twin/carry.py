@@ -15,8 +15,13 @@ from toonface_training.networks import Detector, build, model
 from toonface_training.networks.parameters import Parameters, set_parameters
 from toonface_training.twin.blazeface import BlazeFace
 from toonface_training.twin.mobilefacenet import MobileFaceNet
+from toonface_training.twin.resnet import ResNet50
 
-NETWORKS: Mapping[str, type[nn.Module]] = {"MobileFaceNet": MobileFaceNet, "BlazeFace-FPN-SSH": BlazeFace}
+NETWORKS: Mapping[str, type[nn.Module]] = {
+    "MobileFaceNet": MobileFaceNet,
+    "ResNet50_face": ResNet50,
+    "BlazeFace-FPN-SSH": BlazeFace,
+}
 # The largest difference of an answer, as a part of the largest answer. Both compute in single precision, and sum up in
 # another order.
 TOLERANCE = 1e-4
