@@ -4,12 +4,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from toonface_client.cli import main
+from toonface_client.cli.gallery_list import read_gallery_list
 from toonface_training.cartoon.backgrounds import OBJECTS, PATTERNS
 from toonface_training.cartoon.crowd import LEAST_VISIBLE
 from toonface_training.cartoon.identity import draw_identity
@@ -21,6 +23,8 @@ from toonface_training.dataset.plan import PARTS, STRANGER
 from toonface_training.dataset.roster import choose_roster
 from toonface_training.dataset.settings import CartoonSettings
 from toonface_training.demo.cast import choose_cast
+from toonface_training.evaluation.datasets import read_scenes
+from toonface_training.evaluation.recognition import must_show_enrolled
 
 # Seen are two styles whose faces need no measuring; unseen characters are of the next ones in turn.
 UNSEEN = ("avataaars", *(style for style in STYLES if style not in ("dylan", "pixel-art", "avataaars")))
@@ -210,6 +214,33 @@ def test_galleries_have_probes_of_members_and_strangers(made: Path, part: str, m
     assert labels("gallery_3.txt") == dict.fromkeys(enrolled, 3)
     for file in ("probe.txt", "probe_turned.txt"):
         assert labels(file) == dict.fromkeys(enrolled, 2) | {STRANGER: 4}
+
+
+@pytest.mark.parametrize("part", ["seen", "unseen"])
+@pytest.mark.parametrize("name", ["probe", "probe_turned"])
+def test_every_probe_is_in_a_whole_picture_too(made: Path, part: str, name: str) -> None:
+    folder = made / "gallery" / part
+    lines = [line.split(" ") for line in (folder / f"{name}.txt").read_text().splitlines()]
+    gallery = read_gallery_list(folder / "gallery.txt")
+    scenes = read_scenes(folder / "pictures", name)
+    must_show_enrolled(scenes, gallery)
+    assert [scene.path.name for scene in scenes] == [Path(path).name for path, _ in lines]
+    assert len({scene.path for scene in scenes}) == len(list((folder / "pictures/images").iterdir())) / 2
+    for (path, label), scene in zip(lines, scenes, strict=True):
+        # A stranger's own name stands there, as in scenes, and not that of all strangers.
+        assert scene.labels == (Path(path).parent.name,)
+        assert label in (STRANGER, *scene.labels)
+        whole, crop = (cv2.imread(str(each), cv2.IMREAD_GRAYSCALE) for each in (scene.path, folder / path))
+        assert 320 <= max(whole.shape) <= 480
+        x1, y1, x2, y2 = scene.truth.boxes[0].tolist()
+        assert 0 <= x1 < x2 <= whole.shape[1]
+        assert 0 <= y1 < y2 <= whole.shape[0]
+        # The middle of the crop, without what is behind the face, is where the box says; its edges were moved by 0.04.
+        down, across = (side // 5 for side in crop.shape)
+        middle = crop[down:-down, across:-across]
+        _, alike, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(whole, middle, cv2.TM_CCOEFF_NORMED))
+        assert alike > 0.6
+        assert (x - across, y - down) == pytest.approx((x1, y1), abs=0.04 * max(x2 - x1, y2 - y1) + 2)
 
 
 def test_scenes_to_test_with_show_the_gallerys_characters_and_strangers(made: Path) -> None:

@@ -23,6 +23,8 @@ LEAST_VISIBLE = 0.55
 Whole pixels are counted: a small face that the edge cuts may be in view by a little less, such as 0.53.
 """
 
+_LONGER_SIDE = (320, 481)
+_ASPECTS = (1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
 _SMALLEST_FACE = 18.0
 # Part of the picture's shorter side that the largest face of a scene takes, alone and among many.
 _LARGEST_FACE = 0.85
@@ -137,6 +139,12 @@ def crowd(
         else:
             _add_character(canvas, part, largest, lots)
     return Crowd(photograph(canvas.pixels, lots, severity), canvas.truth())
+
+
+def any_size(lots: np.random.Generator) -> tuple[int, int]:
+    """Width and height of a picture: 320 to 480 pixels long, of a usual aspect."""
+    longer, aspect = int(lots.integers(*_LONGER_SIDE)), float(lots.choice(_ASPECTS))
+    return (longer, round(longer / aspect)) if aspect >= 1 else (round(longer * aspect), longer)
 
 
 def any_angle(lots: np.random.Generator) -> float:

@@ -97,7 +97,7 @@ def cartoon(
     \b
     OUTPUT/detection   COCO: annotations/instance_{train,val,test,unseen}.json, images/
     OUTPUT/feature     train/label.txt, val/pair_label.txt
-    OUTPUT/gallery     seen/ and unseen/: gallery.txt, probe.txt, probe_turned.txt
+    OUTPUT/gallery     seen/ and unseen/: gallery.txt, probe.txt, probe_turned.txt; pictures/ (COCO)
     OUTPUT/CREDITS.md  who drew the styles, under which licence
     """
     try:

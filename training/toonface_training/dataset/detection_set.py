@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from toonface_training.cartoon.camera import encoded
-from toonface_training.cartoon.crowd import CrowdFace, Member, crowd, draw_troupe
+from toonface_training.cartoon.crowd import CrowdFace, Member, any_size, crowd, draw_troupe
+from toonface_training.cartoon.face_box import Box
 from toonface_training.cartoon.landmarks import NAMES
 from toonface_training.dataset.roster import Name, character, label
 
@@ -18,8 +19,6 @@ FOLDER = "detection"
 SCENES_A_JOB = 100
 # Characters drawn for each job; its scenes are cast from them.
 _TROUPE = 64
-_LONGER_SIDE = (320, 481)
-_ASPECTS = (1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
 # Number of characters in a scene, 0 to 12.
 _CROWD_SIZES = (0.1, 0.2, 0.17, 0.13, 0.11, 0.09, 0.06, 0.04, 0.03, 0.02, 0.02, 0.015, 0.015)
 _JPEG_QUALITY = 92
@@ -61,8 +60,7 @@ class SceneJob:
 
     def _draw(self, images: Path, number: int, troupe: list[Member]) -> dict[str, Any]:
         lots = np.random.default_rng([*self.seed, self.number, number])
-        longer, aspect = int(lots.integers(*_LONGER_SIDE)), float(lots.choice(_ASPECTS))
-        width, height = (longer, round(longer / aspect)) if aspect >= 1 else (round(longer * aspect), longer)
+        width, height = any_size(lots)
         size = min(int(lots.choice(len(_CROWD_SIZES), p=_CROWD_SIZES)), len(troupe))
         cast = [troupe[member] for member in lots.choice(len(troupe), size, replace=False)]
         scene = crowd(width, height, cast, troupe, lots, self.severity)
@@ -99,16 +97,19 @@ def coco(scenes: Iterable[dict[str, Any]], first_image: int) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 
-def _face(face: CrowdFace) -> dict[str, Any]:
-    box = face.box
+def box_entries(box: Box) -> dict[str, Any]:
+    """What an annotation says of a box in pixels: `bbox`, `area`."""
     x, y, width, height = (round(value, 2) for value in (box.x1, box.y1, box.width, box.height))
+    return {"bbox": [x, y, width, height], "area": round(width * height, 2)}
+
+
+def _face(face: CrowdFace) -> dict[str, Any]:
     keypoints: list[float] = []
     for (point_x, point_y), seen in zip(face.points, face.seen, strict=True):
         keypoints += [round(float(point_x), 1), round(float(point_y), 1), 2 if seen else 1]
     name = (face.identity.style.name, face.identity.seed)
     return {
-        "bbox": [x, y, width, height],
-        "area": round(width * height, 2),
+        **box_entries(face.box),
         "keypoints": keypoints,
         "num_keypoints": len(NAMES),
         "character": label(name),

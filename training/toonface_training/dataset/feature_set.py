@@ -1,7 +1,8 @@
-"""The feature set: plain face crops by character to train on, and pairs to watch the training with."""
+"""Plain face crops by character, and lists of them: the feature set's, and what galleries are made of."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,16 @@ from toonface_training.cartoon.closeup import Closeup, closeup
 from toonface_training.cartoon.crowd import any_angle
 from toonface_training.cartoon.face_box import Box
 from toonface_training.cartoon.sprites import draw_character
+from toonface_training.dataset.detection_set import box_entries
 from toonface_training.dataset.pairs import possible_pairs
 from toonface_training.dataset.roster import Name, character, label
 
 # A little larger than the largest face of a closeup.
 _DRAWN_SIDE = 144.0
 _JPEG_QUALITY = 92
+
+PICTURES = "pictures"
+"""The folder of whole pictures that show the faces of crops, under that of their lists: a detection set."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Shot:
         severity: of what the camera does.
         shifted: the most by which each edge of the box is moved, as a detector's would be, in parts of its side.
         with_context: whether what is around the crop is stored too.
+        with_picture: whether a whole picture with the same face is stored too.
     """
 
     kind: str
@@ -41,6 +47,7 @@ class Shot:
     severity: float
     shifted: float = 0.0
     with_context: bool = False
+    with_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,12 @@ class CharacterJob:
         """Write the pictures under the data set's folder.
 
         Returns:
-            By kind of shot, `path` and `angle` of each picture; with a context, the `box` in it.
+            By kind of shot, `path` and `angle` of each picture; with a context, the `box` in it; with a whole picture,
+            `picture`: its `file_name`, `width`, `height` and `faces`.
         """
         style, number = self.who
         # The letters of the style, so that equal seeds of two styles give other pictures.
-        lots = np.random.default_rng([self.seed, 5, number, *style.encode()])
+        lots, places = (np.random.default_rng([self.seed, part, number, *style.encode()]) for part in (5, 7))
         drawn = [draw_character(character(self.who), _DRAWN_SIDE, lots) for _ in range(self.drawings)]
         record: dict[str, list[dict[str, Any]]] = {}
         taken = 0
@@ -82,10 +90,15 @@ class CharacterJob:
             entries = record.setdefault(shot.kind, [])
             for picture in range(shot.count):
                 angle = any_angle(lots) if shot.turned is None else float(lots.uniform(-shot.turned, shot.turned))
-                taking = closeup(drawn[taken % len(drawn)], angle, lots, shot.severity)
+                drawing, again = drawn[taken % len(drawn)], copy.deepcopy(lots)
+                taking = closeup(drawing, angle, lots, shot.severity)
                 taken += 1
                 path = f"images/{label(self.who)}/{label(self.who)}_{shot.kind}_{picture:03d}.jpg"
-                entries.append({"path": path, "angle": round(angle, 1)} | self._write(folder, path, taking, shot, lots))
+                entry = {"path": path, "angle": round(angle, 1)} | self._write(folder, path, taking, shot, lots)
+                if shot.with_picture:
+                    whole = closeup(drawing, angle, again, shot.severity, places)
+                    entry["picture"] = self._write_picture(folder, Path(path).name, whole, angle)
+                entries.append(entry)
         return record
 
     def _write(
@@ -99,6 +112,12 @@ class CharacterJob:
             return {}
         _write(folder / self.folder / context_path(path), encoded(taking.context, _JPEG_QUALITY))
         return {"box": [box.x1, box.y1, box.x2, box.y2]}
+
+    def _write_picture(self, folder: Path, name: str, whole: Closeup, angle: float) -> dict[str, Any]:
+        _write(folder / self.folder / PICTURES / "images" / name, encoded(whole.context, _JPEG_QUALITY))
+        height, width = whole.context.shape[:2]
+        face = {**box_entries(whole.box), "character": label(self.who), "angle": round(angle, 1)}
+        return {"file_name": name, "width": width, "height": height, "faces": [face]}
 
 
 def context_path(path: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from toonface_training.dataset.coco_file import coco_text
 from toonface_training.dataset.detection_set import FOLDER, coco, scene_jobs
-from toonface_training.dataset.feature_set import CharacterJob, Shot, box_list, label_list, pair_list
+from toonface_training.dataset.feature_set import PICTURES, CharacterJob, Shot, box_list, label_list, pair_list
 from toonface_training.dataset.jobs import Job
 from toonface_training.dataset.roster import Name, Roster, label
 from toonface_training.dataset.settings import CartoonSettings
@@ -26,6 +26,8 @@ _CAREFUL = 0.6
 _SHIFTED = 0.04
 # Degrees to either side.
 _UPRIGHT, _TURNED = 5.0, 30.0
+# Lists of probes, and annotations of their pictures, by kind of shot.
+_PROBES = {"probe": "probe", "turned": "probe_turned"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def feature(roster: Roster, settings: CartoonSettings) -> list[Section]:
 def gallery(roster: Roster, settings: CartoonSettings) -> list[Section]:
     """Galleries of new characters, and pictures of them and of strangers to recognise."""
     probes = (
-        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED),
-        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED),
+        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED, with_picture=True),
+        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED, with_picture=True),
     )
     enrolled = Shot("gallery", _GALLERY_PICTURES, _UPRIGHT, _CAREFUL)
     sections = []
@@ -126,5 +128,10 @@ def _write_gallery(folder: str, labels: Sequence[str], output: Path, records: Se
 
     write_atomically(output / folder / "gallery.txt", lines("gallery", 1))
     write_atomically(output / folder / f"gallery_{_GALLERY_PICTURES}.txt", lines("gallery"))
-    write_atomically(output / folder / "probe.txt", lines("probe"))
-    write_atomically(output / folder / "probe_turned.txt", lines("turned"))
+    first_image = 1
+    for kind, name in _PROBES.items():
+        write_atomically(output / folder / f"{name}.txt", lines(kind))
+        pictures = [entry["picture"] for record in records for entry in record[kind]]
+        path = output / folder / PICTURES / "annotations" / f"instance_{name}.json"
+        write_atomically(path, coco_text(coco(pictures, first_image)))
+        first_image += len(pictures)
