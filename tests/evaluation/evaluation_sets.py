@@ -58,7 +58,8 @@ def feature_set(folder: Path) -> Path:
 def generated_set(folder: Path) -> Path:
     """The demo in the layout of a generated set. Its unseen half has fewer scenes, characters and pairs.
 
-    Three characters are not enrolled in the seen half, and five in the other.
+    Three characters are not enrolled in the seen half, and five in the other. In the place of whole pictures of the
+    probes there are the scenes of the half, and fewer of turned ones.
     """
     scenes = detection_set(folder / "detection") / "annotations"
     coco = json.loads((scenes / "instance_val.json").read_text())
@@ -77,6 +78,11 @@ def generated_set(folder: Path) -> Path:
     for kind, split, content, strangers in (("seen", "test", coco, 3), ("unseen", "unseen", fewer, 5)):
         (scenes / f"instance_{split}.json").write_text(json.dumps(content))
         shutil.copytree(DEMO / "gallery", folder / "gallery" / kind)
+        pictures = folder / "gallery" / kind / "pictures"
+        shutil.copytree(DEMO / "pictures", pictures / "images")
+        (pictures / "annotations").mkdir()
+        for poses, shown_there in (("probe", content), ("probe_turned", fewer)):
+            (pictures / "annotations" / f"instance_{poses}.json").write_text(json.dumps(shown_there))
         lines = [f"{file} {labels[name]}\n" for file, name in files]
         probes = lines[2 : -3 * strangers : 3] + [f"{file} Unknown\n" for file, _ in files[-3 * strangers :]]
         for name, some in (

@@ -51,10 +51,44 @@ def test_every_figure_stands_in_a_table(dataset: Path, pipeline_file: Path, tmp_
         for figure in ("accuracy", "accuracy, flip test"):
             better, worse = (figures[f"pairs, {kind} styles: {figure}"]["value"] for figures in (paddle, histogram))
             assert 1 >= better > worse > 0
-    assert not any(name.startswith(("detection", "end to end")) for name in histogram)
+    assert not any(name.startswith(("detection", "end to end", "probes in whole pictures")) for name in histogram)
     rows = (tmp_path / "figures.md").read_text().splitlines()
     assert rows[0] == "| figure | paddle | colour-histogram | cases |"
     assert len(rows) == 2 + len(paddle)
+
+
+def test_probes_in_whole_pictures_are_found_and_looked_up_as_scenes_are(
+    dataset: Path, pipeline_file: Path, tmp_path: Path
+) -> None:
+    done = _measure(dataset, pipeline_file, tmp_path, "--form", "paddle", "--json")
+    figures = json.loads(done.stdout)["figures"]["paddle"]
+    for figure in ("faces found", "rank 1 of found faces", "rank 1, missed faces wrong", "rank 1 with true boxes"):
+        # The set has the same scenes in both places, and fewer of turned faces.
+        upright, turned = (
+            figures[f"probes in whole pictures, seen styles, {pose}: {figure}"]
+            for pose in ("upright", "turned up to 30°")
+        )
+        assert upright == figures[f"end to end, seen styles: {figure}"]
+        assert 0 < turned["hits"] <= turned["of"] < upright["of"]
+        unseen = figures[f"probes in whole pictures, unseen styles, upright: {figure}"]
+        assert unseen == figures[f"end to end, unseen styles: {figure}"]
+
+
+def test_a_set_without_whole_pictures_of_its_probes_has_no_figures_of_them(
+    dataset: Path, pipeline_file: Path, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(dataset, tmp_path / "set"))
+    (older / "gallery" / "seen" / "pictures" / "annotations" / "instance_probe_turned.json").unlink()
+    done = _measure(older, pipeline_file, tmp_path / "out", "--form", "paddle")
+    assert done.exit_code == 1
+    assert "instance_probe_turned.json is missing" in done.stderr
+    for kind in ("seen", "unseen"):
+        shutil.rmtree(older / "gallery" / kind / "pictures")
+    done = _measure(older, pipeline_file, tmp_path / "out", "--form", "paddle", "--json")
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)["figures"]["paddle"]
+    assert "end to end, unseen styles: rank 1, missed faces wrong" in figures
+    assert not any(name.startswith("probes in whole pictures") for name in figures)
 
 
 def test_a_sample_is_smaller(dataset: Path, pipeline_file: Path, tmp_path: Path) -> None:

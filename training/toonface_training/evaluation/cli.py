@@ -185,8 +185,10 @@ def recognition(
     label that the gallery's list gives; all others are strangers.
 
     \b
-    Example:
+    Examples:
       toonface evaluate recognition build/repository cartoon/detection --split test \\
+          --gallery cartoon/gallery/seen/gallery.txt
+      toonface evaluate recognition build/repository cartoon/gallery/seen/pictures --split probe \\
           --gallery cartoon/gallery/seen/gallery.txt
     """
     if output:

@@ -18,7 +18,7 @@ from toonface_training.evaluation.feature import FARS, evaluate_feature, look_up
 from toonface_training.evaluation.metrics.pairs import FOLDS
 from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import ScoreCounts, tar_at_far
-from toonface_training.evaluation.recognition import LARGE, evaluate_recognition, must_show_enrolled
+from toonface_training.evaluation.recognition import LARGE, RecognitionOutcome, evaluate_recognition, must_show_enrolled
 from toonface_training.evaluation.rows import share
 from toonface_training.evaluation.subjects import Chained, Recogniser, Remembered
 from toonface_training.evaluation.subjects.opening import Subject
@@ -36,6 +36,8 @@ _PAIRS = {"seen": "pair_label.txt", "unseen": "pair_label_unseen.txt"}
 # Gallery lists by how many pictures of each character they hold.
 _GALLERIES = {1: "gallery.txt", 3: "gallery_3.txt"}
 _POSES = {PROBES: "upright", "probe_turned.txt": "turned up to 30\u00b0"}
+# Where the faces of a gallery's probes are in whole pictures: a detection set, whose splits are called as the lists.
+_PICTURES = "pictures"
 
 
 _LISTS = tuple(
@@ -45,6 +47,7 @@ _LISTS = tuple(
         f"detection/annotations/instance_{_SPLITS[kind]}.json",
         f"feature/val/{_PAIRS[kind]}",
         *(f"gallery/{kind}/{name}" for name in (*_GALLERIES.values(), *_POSES)),
+        *(f"gallery/{kind}/{_PICTURES}/annotations/instance_{Path(name).stem}.json" for name in _POSES),
     )
 )
 
@@ -84,7 +87,9 @@ def must_be_complete(sample: Sample, *, scenes: bool) -> None:
         for name in _POSES:
             read_gallery_list(folder / name)
         if scenes:
-            must_show_enrolled(sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind])), galleries[0])
+            crowds = sample.of(read_scenes(sample.dataset / "detection", _SPLITS[kind]))
+            for pictures in (crowds, *_probe_pictures(sample, kind).values()):
+                must_show_enrolled(pictures, galleries[0])
 
 
 def demo_figures(subject: Subject, sample: Sample, track: Track = silent) -> Figures:
@@ -106,6 +111,7 @@ def demo_figures(subject: Subject, sample: Sample, track: Track = silent) -> Fig
     if subject.detector is not None:
         for kind in STYLES:
             figures |= _scenes(subject, sample, kind, track)
+            figures |= _whole_probes(subject, sample, kind, track)
     return figures
 
 
@@ -172,6 +178,33 @@ def _scenes(subject: Subject, sample: Sample, kind: str, track: Track) -> Figure
     return figures | _recognition(subject, recogniser, sample.dataset / "gallery" / kind, scenes, kind, track)
 
 
+def _whole_probes(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
+    """Of the gallery's probes end to end: each in a whole picture, by the way of the box that is found."""
+    if subject.recogniser is None:
+        return {}
+    figures: Figures = {}
+    for pose, pictures in _probe_pictures(sample, kind).items():
+        outcome = _outcome(subject, subject.recogniser, sample.dataset / "gallery" / kind, pictures, track)
+        figures |= _named(
+            f"probes in whole pictures, {STYLES[kind]}, {pose}",
+            {
+                "faces found": outcome.found,
+                "rank 1 of found faces": outcome.rank1_of_found(),
+                "rank 1, missed faces wrong": outcome.rank1,
+                "rank 1 with true boxes": outcome.by_truth.within(1),
+            },
+        )
+    return figures
+
+
+def _probe_pictures(sample: Sample, kind: str) -> dict[str, Sequence[Scene]]:
+    """By pose, those that are looked at. There are none where the dataset has no such folder, as older ones."""
+    folder = sample.dataset / "gallery" / kind / _PICTURES
+    if not folder.is_dir():
+        return {}
+    return {pose: sample.of(read_scenes(folder, Path(name).stem)) for name, pose in _POSES.items()}
+
+
 def _pairs(subject: Subject, sample: Sample, kind: str, track: Track) -> Figures:
     pairs = _chosen_pairs(sample, kind)
     if not pairs:
@@ -235,15 +268,7 @@ def _tar(genuine: ScoreCounts, impostors: ScoreCounts, far: float) -> Rate | Non
 def _recognition(
     subject: Subject, recogniser: Recogniser, folder: Path, scenes: Sequence[Scene], kind: str, track: Track
 ) -> Figures:
-    outcome = evaluate_recognition(
-        recogniser,
-        subject.must_embed(),
-        scenes=scenes,
-        gallery=read_gallery_list(folder / _GALLERIES[1]),
-        det_threshold=subject.det_threshold,
-        rec_threshold=subject.rec_threshold,
-        track=track,
-    )
+    outcome = _outcome(subject, recogniser, folder, scenes, track)
     decided = outcome.by_boxes.decisions(subject.rec_threshold)
     return _named(
         f"end to end, {STYLES[kind]}",
@@ -255,6 +280,21 @@ def _recognition(
             "rank 1 with true boxes": outcome.by_truth.within(1),
             "strangers named": decided.strangers,
         },
+    )
+
+
+def _outcome(
+    subject: Subject, recogniser: Recogniser, folder: Path, scenes: Sequence[Scene], track: Track
+) -> RecognitionOutcome:
+    """Scenes looked up in the gallery of one picture each that a folder holds."""
+    return evaluate_recognition(
+        recogniser,
+        subject.must_embed(),
+        scenes=scenes,
+        gallery=read_gallery_list(folder / _GALLERIES[1]),
+        det_threshold=subject.det_threshold,
+        rec_threshold=subject.rec_threshold,
+        track=track,
     )
 
 
