@@ -6,7 +6,7 @@ from toonface_training.cartoon.face_box import face_box
 from toonface_training.cartoon.identity import draw_identity, vary
 from toonface_training.cartoon.landmarks import landmarks, moved_points
 from toonface_training.cartoon.measuring import heads, measured_box
-from toonface_training.cartoon.styles import STYLES
+from toonface_training.cartoon.styles import ALL_STYLES
 
 
 def test_drawing_is_the_same_for_the_same_options_and_another_for_others() -> None:
@@ -26,6 +26,7 @@ def test_drawing_is_the_same_for_the_same_options_and_another_for_others() -> No
         ("adventurer", "default", (0.18, 0.26, 0.86, 0.83)),
         ("notionists", "variant01", (0.29, 0.25, 0.64, 0.61)),
         ("avataaars", "", (0.24, 0.17, 0.76, 0.65)),
+        ("voxel-art", "", (0.21, 0.17, 0.79, 0.67)),
     ],
 )
 def test_face_box_is_where_the_face_is(style: str, head: str, ruler: tuple[float, ...]) -> None:
@@ -34,7 +35,7 @@ def test_face_box_is_where_the_face_is(style: str, head: str, ruler: tuple[float
 
 
 def test_the_table_has_every_shape_of_head() -> None:
-    for style in STYLES:
+    for style in ALL_STYLES:
         for head in heads(style):
             box = face_box(style, head)
             assert 0 <= box.x1 < box.x2 <= 1
@@ -42,7 +43,9 @@ def test_the_table_has_every_shape_of_head() -> None:
 
 
 # Of croodles, a long face, whose rule is its own.
-@pytest.mark.parametrize(("style", "head"), [("notionists", "variant01"), ("croodles", "variant03")])
+@pytest.mark.parametrize(
+    ("style", "head"), [("notionists", "variant01"), ("croodles", "variant03"), ("sprouts", "bowl")]
+)
 def test_the_table_is_what_is_measured(style: str, head: str) -> None:
     measured, kept = measured_box(style, head), face_box(style, head)
     assert (kept.x1, kept.y1, kept.x2, kept.y2) == pytest.approx(
@@ -50,7 +53,7 @@ def test_the_table_is_what_is_measured(style: str, head: str) -> None:
     )
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", ALL_STYLES)
 def test_landmarks_are_in_the_face_and_in_the_viewers_order(style: str) -> None:
     identity = draw_identity(style, 900_000)
     box = face_box(style, identity.head)

@@ -47,7 +47,7 @@ def face_box(style_name: str, head: str = "") -> Box:
     """The box of the face, in fractions of the canvas: from ear to ear, from the forehead to below the mouth.
 
     Args:
-        style_name: one of `STYLES`.
+        style_name: one of `ALL_STYLES`.
         head: variant of the style's head (`Identity.head`).
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from toonface_training.cartoon.styles import STYLES, CartoonStyle, definition
+from toonface_training.cartoon.styles import ALL_STYLES, CartoonStyle, definition
 
 # Percent; the styles' own probabilities of beards and glasses are so low that few characters would have any.
 _LEAST_PROBABILITY = 15
@@ -48,7 +48,8 @@ class Identity:
         """In how many traits the two characters of one style differ.
 
         Not all of them can be seen: the colour of the hat of `avataaars`, of the earrings and the hair of `micah`, and
-        of the facial hair of `croodles` is a trait of those, too, who have none.
+        of the facial hair of `croodles` is a trait of those, too, who have none. So is the hair of
+        `cutouts`, the tint of `marbles` and the hat of `voxel-art`.
         """
         return sum(value != other.traits.get(trait) for trait, value in self.traits.items())
 
@@ -57,9 +58,9 @@ def draw_identity(style_name: str, seed: int) -> Identity:
     """The character that `seed`, any whole number, gives in the style.
 
     Raises:
-        KeyError: the style is not one of `STYLES`.
+        KeyError: the style is not one of `ALL_STYLES`.
     """
-    style = STYLES[style_name]
+    style = ALL_STYLES[style_name]
     # RandomState, whose streams numpy promises never to change.
     digest = hashlib.sha1(f"{style_name}/{seed}".encode(), usedforsecurity=False).hexdigest()
     lots = np.random.RandomState(int(digest[:8], 16))
@@ -122,7 +123,7 @@ def find_identities(
     """The first `count` characters from `first_seed` up that can be told apart; fewer where the style has not so many.
 
     Args:
-        style_name: one of `STYLES`.
+        style_name: one of `ALL_STYLES`.
         count: how many characters.
         first_seed: the first seed to try.
         apart: in how many traits each must differ from every other, and from each of `avoid`.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from toonface_training.cartoon.drawing import draw
 from toonface_training.cartoon.face_box import face_box
 from toonface_training.cartoon.measuring import changed
-from toonface_training.cartoon.styles import STYLES, definition
+from toonface_training.cartoon.styles import ALL_STYLES, definition
 
 NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 """In the order of ArcFace's alignment; left and right are the viewer's."""
@@ -27,8 +27,8 @@ _SKIN = "#e08060"
 _EYES_ACROSS = (0.22, 0.78)
 # One component may draw the whole expression: eyes in this upper part of it, the mouth in that lower part.
 _UPPER, _LOWER = 0.35, 0.65
-# Dylan's eyes belong to the head; its moods draw brows and mouth.
-_FIXED_EYES = {"dylan": ((0.396, 0.482), (0.624, 0.478))}
+# Dylan's eyes belong to the head; its moods draw brows and mouth. Cameo has none; they would be here.
+_FIXED_EYES = {"dylan": ((0.396, 0.482), (0.624, 0.478)), "cameo": ((0.38, 0.48), (0.62, 0.48))}
 # From the eyes down to the mouth, where a style draws no nose.
 _NOSE_DOWN = 0.55
 
@@ -40,10 +40,10 @@ def landmarks(style_name: str, options: Mapping[str, Any]) -> Points:
     """The five points of one picture, in fractions of the canvas.
 
     Args:
-        style_name: one of `STYLES`.
+        style_name: one of `ALL_STYLES`.
         options: of the picture, as `vary` gives them.
     """
-    style = STYLES[style_name]
+    style = ALL_STYLES[style_name]
     head = str(options.get(f"{style.head}Variant", "")) if style.head else ""
 
     def variant(component: str) -> str:
@@ -69,8 +69,8 @@ def moved_points(points: Points, matrix: NDArray[np.float64], *, mirrored: bool)
 def _eyes(style_name: str, head: str, variant: str) -> Points:
     if style_name in _FIXED_EYES:
         return np.array(_FIXED_EYES[style_name])
-    mask = _part(style_name, head, STYLES[style_name].eyes, variant)
-    if STYLES[style_name].eyes == STYLES[style_name].mouth:
+    mask = _part(style_name, head, ALL_STYLES[style_name].eyes, variant)
+    if ALL_STYLES[style_name].eyes == ALL_STYLES[style_name].mouth:
         mask = _rows(mask, 0.0, _UPPER)
     if not mask.any():
         box = face_box(style_name, head)
@@ -90,10 +90,10 @@ def _eyes(style_name: str, head: str, variant: str) -> Points:
 
 @cache
 def _mouth(style_name: str, head: str, variant: str) -> Points:
-    mask = _part(style_name, head, STYLES[style_name].mouth, variant)
+    mask = _part(style_name, head, ALL_STYLES[style_name].mouth, variant)
     if style_name in _FIXED_EYES:
         mask[: round(_FIXED_EYES[style_name][0][1] * _SIDE)] = False
-    elif STYLES[style_name].eyes == STYLES[style_name].mouth:
+    elif ALL_STYLES[style_name].eyes == ALL_STYLES[style_name].mouth:
         mask = _rows(mask, _LOWER, 1.0)
     if not mask.any():
         box = face_box(style_name, head)
@@ -119,7 +119,7 @@ def _nose(style_name: str, head: str, variant: str) -> Points | None:
 
 def _part(style_name: str, head: str, component: str, variant: str) -> NDArray[np.bool_]:
     """BOOL [SIDE,SIDE], the pixels of one variant of a component on a bare head."""
-    style = STYLES[style_name]
+    style = ALL_STYLES[style_name]
     options: dict[str, Any] = {"seed": "0", "idRandomization": False, f"{style.skin}Color": [_SKIN]}
     for other, parts in definition(style_name)["components"].items():
         if "variants" in parts:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from toonface_training.cartoon.drawing import Sprite, draw
 from toonface_training.cartoon.face_box import TABLE, Box
 from toonface_training.cartoon.identity import draw_identity, vary
-from toonface_training.cartoon.styles import STYLES, definition
+from toonface_training.cartoon.styles import ALL_STYLES, definition
 
 # Pictures measured for each shape of head; the median of them is the box. Fewer let a wide grin move it.
 _SAMPLES = 9
@@ -28,8 +28,12 @@ _SIDE = 256
 _DIFFERENT = 40
 
 # Styles with one face only, whose parts do not tell where it is: dylan's hair covers its sides, and one component draws
-# all of the face; pixel-art has sixteen pixels.
-_FIXED = {"dylan": (0.11, 0.14, 0.88, 0.84), "pixel-art": (0.10, 0.06, 0.90, 0.81)}
+# all of the face; pixel-art has sixteen pixels; cameo has no eyes.
+_FIXED = {
+    "dylan": (0.11, 0.14, 0.88, 0.84),
+    "pixel-art": (0.10, 0.06, 0.90, 0.81),
+    "cameo": (0.12, 0.14, 0.88, 0.90),
+}
 
 
 def measured_box(style_name: str, head: str) -> Box:
@@ -42,7 +46,7 @@ def measured_box(style_name: str, head: str) -> Box:
     (it is 0.25 to 0.4 in all other styles); these have 0.17 of the width below the mouth, and 0.54 above the eyes.
 
     Args:
-        style_name: one of `STYLES`.
+        style_name: one of `ALL_STYLES`.
         head: variant of the style's head; "" for a style that has one shape only.
     """
     if style_name in _FIXED:
@@ -62,7 +66,7 @@ def measured_box(style_name: str, head: str) -> Box:
 
 def _measure(style_name: str, head: str, number: int) -> tuple[float, ...] | None:
     """Eyes' and mouth's middle, mouth's bottom (y), the face's left and right end (x), in fractions of the canvas."""
-    style = STYLES[style_name]
+    style = ALL_STYLES[style_name]
     options = vary(draw_identity(style_name, number), np.random.default_rng(number))
     if style.head and head:
         options[f"{style.head}Variant"] = head
@@ -104,14 +108,14 @@ def _extent(mask: NDArray[np.bool_]) -> Box | None:
 
 def heads(style_name: str) -> list[str]:
     """The variants of a style's head that have faces of their own shape; [""] where there is one shape only."""
-    head = STYLES[style_name].head
+    head = ALL_STYLES[style_name].head
     components = definition(style_name)["components"]
-    return STYLES[style_name].variants(head) if head and head in components else [""]
+    return ALL_STYLES[style_name].variants(head) if head and head in components else [""]
 
 
 def main() -> None:
     """Write the table of all styles."""
-    table = {style: {head: _edges(measured_box(style, head)) for head in heads(style)} for style in STYLES}
+    table = {style: {head: _edges(measured_box(style, head)) for head in heads(style)} for style in ALL_STYLES}
     rows = ",\n".join(f"{json.dumps(style)}: {json.dumps(boxes)}" for style, boxes in table.items())
     (Path(__file__).parent / TABLE).write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
 

@@ -25,6 +25,19 @@ ACCESSORY = tuple(
 )
 # Notionists are drawn in ink on paper: the "skin" is the paper, and stays pale.
 PAPER = ("#ffffff", "#fff4e6", "#fde8d7", "#f3e2d0")
+# For characters that are no humans: light enough for the dark ink of their eyes and mouths.
+PAINT = tuple(
+    "#ffffff #cbd5e1 #94a3b8 #fda4af #ee6a6a #d9775f #fdba74 #f28c28 #fcd34d #c9a227 #c8a27c #bef264 "
+    "#84b547 #2fae7c #6ee7b7 #2dd4bf #7dd3fc #3b9ae1 #a5b4fc #7c7fe8 #f0abfc #c45fd0".split()
+)
+LEAVES = tuple(
+    "#4ade80 #10b981 #15803d #a3e635 #7a8f3a #2dd4bf #d9a441 #c2553a #8e4162 #5b8def #f3e9c6 #4a3b32".split()
+)
+# Dark ones, that show on all of those.
+INK = tuple("#161616 #5b2a12 #12306b #0b5d3b #8a1538 #4b1d7a".split())
+SHADE = (*INK, "#a55728", "#c93305", "#1d5dff")
+SCREEN = tuple("#161a21 #0b3d2e #1e1b6b #5a1020 #4a4a55 #4a3000".split())
+GLOW = tuple("#3bc9db #69db7c #ffd43b #ff6b6b #e599f7 #74c0fc #ffffff".split())
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,10 @@ class CartoonStyle:
 
 _FACE = ("eyes", "mouth")
 _FACE_AND_BROWS = ("eyes", "eyebrows", "mouth")
+# Of characters that are no humans: what is no expression among their eyes.
+_BOT_VISORS = ("eva", "frame1", "frame2", "robocop", "roundFrame01", "roundFrame02", "sensor", "shade01")
+_CLAY_EYES = ("mono", "trio", "dots", "pinprick")
+_CRITTER_EYES = ("mono", "monoSleepy", "trio", "threeRow", "four")
 
 STYLES: Mapping[str, CartoonStyle] = {
     style.name: style
@@ -168,6 +185,108 @@ STYLES: Mapping[str, CartoonStyle] = {
         ),
     )
 }
+
+"""What data sets are made of."""
+
+EXTRA_STYLES: Mapping[str, CartoonStyle] = {
+    style.name: style
+    for style in (
+        CartoonStyle(
+            "bottts",
+            "base",
+            *_FACE,
+            _FACE,
+            excluded={"eyes": frozenset(_BOT_VISORS)},
+            habit={"eyes": (_BOT_VISORS, 0.5)},
+            skin_tones=PAINT,
+        ),
+        # It has a mouth, and no eyes.
+        CartoonStyle("cameo", "body", "mouth", "mouth", ("mouth",), {"shade": SHADE}, head="shape", skin_tones=PAINT),
+        CartoonStyle(
+            "clay",
+            "body",
+            *_FACE,
+            _FACE,
+            free_colours=("accent",),
+            clothes=("pattern",),
+            hidden=("animation",),
+            excluded={"eyes": frozenset(_CLAY_EYES)},
+            habit={"eyes": (_CLAY_EYES, 0.5)},
+            head="body",
+            skin_tones=PAINT,
+        ),
+        CartoonStyle(
+            "critters",
+            "body",
+            *_FACE,
+            _FACE,
+            free_colours=("accent",),
+            clothes=("pattern", "cheeks"),
+            hidden=("animation",),
+            excluded={"eyes": frozenset(_CRITTER_EYES)},
+            habit={"eyes": (_CRITTER_EYES, 0.5)},
+            head="body",
+            skin_tones=PAINT,
+        ),
+        CartoonStyle(
+            "cutouts",
+            "paperFace",
+            *_FACE,
+            _FACE,
+            {"paperHair": HAIR},
+            ("paperMouth", "paperBack"),
+            skin_tones=PAINT,
+        ),
+        CartoonStyle(
+            "marbles",
+            "sphere",
+            *_FACE,
+            _FACE,
+            {"blend": PAINT, "tint": PAINT, "ink": INK},
+            head=None,
+            skin_tones=PAINT,
+        ),
+        CartoonStyle(
+            "sprouts",
+            "pot",
+            *_FACE,
+            _FACE,
+            {"plant": LEAVES},
+            ("bloom",),
+            ("pattern", "cheeks"),
+            hidden=("animation",),
+            head="pot",
+            skin_tones=PAINT,
+        ),
+        CartoonStyle(
+            "voxel-art",
+            "skin",
+            *_FACE,
+            _FACE_AND_BROWS,
+            {"hair": HAIR, "hat": ACCESSORY},
+            ("shirt", "pants", "shoes", "jacket"),
+            ("outfit",),
+            hidden=("animation",),
+            head=None,
+        ),
+        CartoonStyle(
+            "voxel-bot",
+            "body",
+            *_FACE,
+            _FACE,
+            {"accent": ACCESSORY, "screen": SCREEN, "glow": GLOW},
+            clothes=("chest",),
+            hidden=("animation",),
+            excluded={"eyes": frozenset({"visor", "cyclops"})},
+            habit={"eyes": (("visor", "cyclops"), 0.4)},
+            head=None,
+            skin_tones=PAINT,
+        ),
+    )
+}
+"""Drawn only to train embedders on, if asked for: never to validate or to test with, nor in scenes."""
+
+ALL_STYLES: Mapping[str, CartoonStyle] = {**STYLES, **EXTRA_STYLES}
 
 
 @cache
