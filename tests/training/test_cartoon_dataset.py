@@ -2,6 +2,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ from toonface_client.cli.gallery_list import read_gallery_list
 from toonface_training.cartoon.backgrounds import OBJECTS, PATTERNS
 from toonface_training.cartoon.crowd import LEAST_VISIBLE
 from toonface_training.cartoon.identity import draw_identity
-from toonface_training.cartoon.styles import STYLES
+from toonface_training.cartoon.styles import EXTRA_STYLES, STYLES
 from toonface_training.dataset.detection_set import scene_jobs
 from toonface_training.dataset.feature_set import pair_list
 from toonface_training.dataset.generate import generate
@@ -123,6 +125,17 @@ def test_the_test_characters_do_not_depend_on_how_many_are_trained_on() -> None:
     assert few.validation == many.validation
 
 
+def test_extra_characters_are_of_further_styles_and_change_no_others() -> None:
+    without, roster = (choose_roster(CartoonSettings(identities=22, extra_identities=count)) for count in (0, 20))
+    assert without.extra == ()
+    assert replace(roster, extra=()) == without
+    counts = Counter(style for style, _ in roster.extra)
+    assert list(counts) == list(EXTRA_STYLES)
+    assert set(counts.values()) == {2, 3}
+    for one, other in combinations([draw_identity(*name) for name in roster.extra], 2):
+        assert one.style is not other.style or one.differences(other) >= 2
+
+
 def test_coco_files_say_where_every_face_is(made: Path) -> None:
     image_ids, annotation_ids = [], []
     for split, scenes in (("train", 20), ("val", 4), ("test", 4), ("unseen", 4)):
@@ -162,6 +175,25 @@ def test_label_list_names_every_crop_and_counts_from_zero(made: Path) -> None:
     lines = [line.split(" ") for line in (train / "label.txt").read_text().splitlines()]
     assert Counter(number for _, number in lines) == {str(number): 5 for number in range(4)}
     assert sorted(path for path, _ in lines) == sorted(str(p.relative_to(train)) for p in train.glob("images/*/*.jpg"))
+
+
+def test_extra_characters_are_for_the_embedder_to_train_on_alone(made: Path, tmp_path: Path) -> None:
+    result = cartoon(tmp_path / "set", part="feature", extra_identities=3)
+    assert result.exit_code == 0, result.output
+    sets = (made, tmp_path / "set")
+    before, after = (digests(folder / "feature") for folder in sets)
+    assert {path for path in before if after.get(path) != before[path]} == {"train/boxes.txt", "train/label.txt"}
+    assert len(after) == len(before) + 2 * 3 * 5
+    for file in ("train/boxes.txt", "train/label.txt"):
+        lines, more = ((folder / "feature" / file).read_text().splitlines() for folder in sets)
+        assert more[: len(lines)] == lines
+    added = [line.split(" ") for line in more[len(lines) :]]
+    assert Counter(number for _, number in added) == {"4": 5, "5": 5, "6": 5}
+    assert {path.split("/")[1].rpartition("-")[0] for path, _ in added} == {"bottts", "cameo", "clay"}
+    pages = [(folder / "CREDITS.md").read_text(encoding="utf-8") for folder in sets]
+    assert [sum(f"| {style} | [" in page for style in EXTRA_STYLES) for page in pages] == [0, len(EXTRA_STYLES)]
+    kept = [json.loads((folder / "dataset.json").read_text()) for folder in sets]
+    assert [settings.get("extra_identities") for settings in kept] == [None, 3]
 
 
 def test_every_crop_is_the_box_in_its_context(made: Path) -> None:
@@ -275,9 +307,12 @@ def test_a_begun_set_is_not_finished_with_other_options(made: Path, tmp_path: Pa
     begun = tmp_path / "set"
     (begun / ".unfinished").mkdir(parents=True)
     shutil.copy(made / "dataset.json", begun / ".unfinished")
-    result = cartoon(begun, scenes=7)
+    result = cartoon(begun, scenes=7, extra_identities=3)
     assert result.exit_code == 1
-    assert "with scenes 20 (now 7)" in result.output
+    assert "with scenes 20 (now 7), extra_identities 0 (now 3)" in result.output
+    with_extra = json.loads((made / "dataset.json").read_text()) | {"extra_identities": 3}
+    (begun / ".unfinished/dataset.json").write_text(json.dumps(with_extra))
+    assert "with extra_identities 3 (now 0)" in cartoon(begun).output
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from toonface_contract.errors import ConfigError
+from toonface_training.cartoon.styles import EXTRA_STYLES
 from toonface_training.dataset.check import RESULT, Kind, check_dataset
 from toonface_training.dataset.convert import SOURCES, SourceType, convert_dataset
 from toonface_training.dataset.generate import generate
@@ -57,6 +58,7 @@ def dataset() -> None:
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @_size("seed", "Another seed, other characters and other pictures.")
 @_size("identities", "Characters to train on, over all seen styles.")
+@_size("extra_identities", f"Characters of further styles ({', '.join(EXTRA_STYLES)}), in feature/train alone.")
 @_size("pictures", "Crops of each of them.")
 @_size("drawings", "Drawings (expression, clothes) of each character; its pictures share them.")
 @_size("validation_identities", "Other characters, for the pairs and scenes that training watches.")

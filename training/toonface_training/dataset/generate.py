@@ -10,6 +10,7 @@ from pathlib import Path
 from toonface_contract.errors import ConfigError
 from toonface_training.cartoon import backgrounds
 from toonface_training.cartoon.credits import credits_table
+from toonface_training.cartoon.styles import EXTRA_STYLES
 from toonface_training.dataset.jobs import run_jobs
 from toonface_training.dataset.plan import PARTS
 from toonface_training.dataset.problems import system_errors_refused
@@ -80,13 +81,17 @@ def _generate(
         own, records = records[: len(section.jobs)], records[len(section.jobs) :]
         section.finish(output, own)
     styles = [*settings.seen_styles, *settings.unseen_styles, *backgrounds.PATTERNS, *backgrounds.OBJECTS]
+    if settings.extra_identities:
+        styles += EXTRA_STYLES
     write_atomically(output / "CREDITS.md", _CREDITS + credits_table(styles))
     write_atomically(output / SETTINGS, wanted)
     shutil.rmtree(unfinished)
 
 
 def _settings_text(settings: CartoonSettings, parts: Sequence[str]) -> str:
-    return json.dumps({"parts": list(parts)} | settings.model_dump(mode="json"), indent=1) + "\n"
+    # Without extra characters the file is as it was before there were any.
+    left_out = set() if settings.extra_identities else {"extra_identities"}
+    return json.dumps({"parts": list(parts)} | settings.model_dump(mode="json", exclude=left_out), indent=1) + "\n"
 
 
 def _refuse_other_content(output: Path, wanted: str) -> None:
@@ -97,7 +102,8 @@ def _refuse_other_content(output: Path, wanted: str) -> None:
     if not begun.exists():
         raise ConfigError(f"{output} is not empty; name a new folder, or remove this one")
     before, now = json.loads(begun.read_text(encoding="utf-8")), json.loads(wanted)
-    other = [f"{key} {before.get(key)} (now {value})" for key, value in now.items() if before.get(key) != value]
+    pairs = {key: (before.get(key, 0), now.get(key, 0)) for key in before | now}
+    other = [f"{key} {then} (now {value})" for key, (then, value) in pairs.items() if then != value]
     if other:
         raise ConfigError(
             f"{output} holds the beginning of a data set with {', '.join(other)}; "

@@ -65,7 +65,7 @@ def feature(roster: Roster, settings: CartoonSettings) -> list[Section]:
     watch = Shot("picture", _VALIDATION_PICTURES, None, _CAREFUL, _SHIFTED)
     watched = (("pair_label.txt", roster.validation), ("pair_label_unseen.txt", roster.unseen_validation))
     return [
-        Section(_faces("feature/train", roster.train, settings, train), _write_labels),
+        Section(_faces("feature/train", (*roster.train, *roster.extra), settings, train), _write_labels),
         *(
             Section(_faces("feature/val", names, settings, watch), partial(_write_pairs, file, names, settings))
             for file, names in watched

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from toonface_training.cartoon.identity import Identity, draw_identity, find_identities
+from toonface_training.cartoon.styles import EXTRA_STYLES
 from toonface_training.dataset.settings import CartoonSettings
 from toonface_training.demo.cast import choose_cast
 
@@ -36,6 +37,7 @@ class Roster:
 
     Attributes:
         train: to train on.
+        extra: of further styles, to train the embedder on.
         validation: for training to watch.
         test: in the gallery of seen styles.
         test_strangers: of seen styles, in no gallery.
@@ -45,6 +47,7 @@ class Roster:
     """
 
     train: tuple[Name, ...]
+    extra: tuple[Name, ...]
     validation: tuple[Name, ...]
     test: tuple[Name, ...]
     test_strangers: tuple[Name, ...]
@@ -107,4 +110,5 @@ def choose_roster(settings: CartoonSettings) -> Roster:
         unseen_strangers=choose(1, settings.strangers, unseen),
         unseen_validation=choose(2, settings.unseen_validation_identities, unseen),
         train=choose(3, settings.identities, seen),
+        extra=choose(3, settings.extra_identities, tuple(EXTRA_STYLES)),
     )

@@ -25,6 +25,7 @@ class CartoonSettings(BaseModel):
     Attributes:
         seed: decides everything.
         identities: characters to train on, over all styles but the unseen ones.
+        extra_identities: characters of `EXTRA_STYLES`, over all of them, to train the embedder on as well.
         pictures: of each of them.
         drawings: of each of them, each shown in several pictures.
         validation_identities: other characters, for the pairs and scenes that training watches.
@@ -45,6 +46,7 @@ class CartoonSettings(BaseModel):
 
     seed: _Count = 0
     identities: _Two = 2000
+    extra_identities: _Count = 0
     pictures: _OfEach = 36
     drawings: _OfEach = 12
     validation_identities: _Two = 220
