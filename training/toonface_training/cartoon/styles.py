@@ -25,7 +25,7 @@ ACCESSORY = tuple(
 )
 # Notionists are drawn in ink on paper: the "skin" is the paper, and stays pale.
 PAPER = ("#ffffff", "#fff4e6", "#fde8d7", "#f3e2d0")
-# For characters that are no humans: light enough for the dark ink of their eyes and mouths.
+# For characters that are no humans. Paint is light enough for the dark ink and shade of eyes, mouths and hair.
 PAINT = tuple(
     "#ffffff #cbd5e1 #94a3b8 #fda4af #ee6a6a #d9775f #fdba74 #f28c28 #fcd34d #c9a227 #c8a27c #bef264 "
     "#84b547 #2fae7c #6ee7b7 #2dd4bf #7dd3fc #3b9ae1 #a5b4fc #7c7fe8 #f0abfc #c45fd0".split()
@@ -33,7 +33,6 @@ PAINT = tuple(
 LEAVES = tuple(
     "#4ade80 #10b981 #15803d #a3e635 #7a8f3a #2dd4bf #d9a441 #c2553a #8e4162 #5b8def #f3e9c6 #4a3b32".split()
 )
-# Dark ones, that show on all of those.
 INK = tuple("#161616 #5b2a12 #12306b #0b5d3b #8a1538 #4b1d7a".split())
 SHADE = (*INK, "#a55728", "#c93305", "#1d5dff")
 SCREEN = tuple("#161a21 #0b3d2e #1e1b6b #5a1020 #4a4a55 #4a3000".split())
