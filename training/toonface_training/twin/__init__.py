@@ -2,7 +2,7 @@
 
 Each module here has the name of its counterpart in Paddle's network, so that a parameter is called the same in both but
 for the few words in `carry`. A network trained here is a Paddle network once it has been carried over, and `carry`
-proves that the two answer alike.
+proves that the two answer alike. The parameters that training begins with are Paddle's too.
 
 Needs the extra `torch`; nothing outside this package imports it before it is asked for.
 """

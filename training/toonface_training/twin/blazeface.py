@@ -31,7 +31,6 @@ class ConvNorm(nn.Module):
         self._conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self._batch_norm = nn.BatchNorm2d(outputs)
         self.activation = activation
-        nn.init.kaiming_normal_(self._conv.weight, nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """FP32 [B,inputs,h,w] to FP32 [B,outputs,h/stride,w/stride]."""
@@ -148,8 +147,6 @@ class Head(nn.Module):
         super().__init__()
         self.boxes0, self.scores0 = nn.Conv2d(48, 2 * 4, 3, padding=1), nn.Conv2d(48, 2 * 2, 3, padding=1)
         self.boxes1, self.scores1 = nn.Conv2d(48, 6 * 4, 3, padding=1), nn.Conv2d(48, 6 * 2, 3, padding=1)
-        for module in self.children():
-            nn.init.normal_(module.weight, 0, 0.01)
 
     def forward(self, maps: Maps) -> tuple[torch.Tensor, torch.Tensor]:
         """Offsets FP32 [B,A,4] and logits FP32 [B,A,2], in the order of `anchors`."""

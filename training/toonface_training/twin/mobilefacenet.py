@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -85,9 +83,6 @@ class MobileFaceNet(nn.Module):
         self.conv2 = ConvBlock(channels, 512, 1)
         self.linear7 = ConvBlock(512, 512, _LAST_MAP, depthwise=True, linear=True)
         self.linear1 = ConvBlock(512, DIMENSION, 1, linear=True)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, 0, math.sqrt(2 / module.weight[0].numel()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The features FP32 [B,128] of FP32 [B,3,h,w]."""
