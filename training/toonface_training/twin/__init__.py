@@ -1,4 +1,4 @@
-"""Three of the six networks in PyTorch, which trains them several times as fast as Paddle does on a CPU.
+"""Three of the six networks in PyTorch, which trains the two small ones several times as fast as Paddle does on a CPU.
 
 Each module here has the name of its counterpart in Paddle's network, so that a parameter is called the same in both but
 for the few words in `carry`. A network trained here is a Paddle network once it has been carried over, and `carry`
