@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODELS = CHECKOUT / "models"
 DEMO = CHECKOUT / "demo"
@@ -59,7 +61,8 @@ def generated_set(folder: Path) -> Path:
     """The demo in the layout of a generated set. Its unseen half has fewer scenes, characters and pairs.
 
     Three characters are not enrolled in the seen half, and five in the other. In the place of whole pictures of the
-    probes there are the scenes of the half, and fewer of turned ones.
+    probes there are the scenes of the half, and fewer of turned ones; in that of whole pictures of the gallery, its
+    crops on a larger canvas.
     """
     scenes = detection_set(folder / "detection") / "annotations"
     coco = json.loads((scenes / "instance_val.json").read_text())
@@ -83,6 +86,9 @@ def generated_set(folder: Path) -> Path:
         (pictures / "annotations").mkdir()
         for poses, shown_there in (("probe", content), ("probe_turned", fewer)):
             (pictures / "annotations" / f"instance_{poses}.json").write_text(json.dumps(shown_there))
+        enrolled = [(file, labels[name]) for file, name in files[: -3 * strangers : 3]]
+        whole = _on_canvases(DEMO / "gallery", enrolled, pictures / "images", coco["categories"])
+        (pictures / "annotations" / "instance_gallery.json").write_text(json.dumps(whole))
         lines = [f"{file} {labels[name]}\n" for file, name in files]
         probes = lines[2 : -3 * strangers : 3] + [f"{file} Unknown\n" for file, _ in files[-3 * strangers :]]
         for name, some in (
@@ -93,3 +99,23 @@ def generated_set(folder: Path) -> Path:
         ):
             (folder / "gallery" / kind / name).write_text("".join(some))
     return folder
+
+
+def _on_canvases(
+    gallery: Path, enrolled: list[tuple[str, str]], folder: Path, categories: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A detection set of gallery pictures, each in the middle of a grey canvas of twice its sides."""
+    images, annotations = [], []
+    for number, (file, label) in enumerate(enrolled, 1):
+        crop = cv2.imread(str(gallery / file))
+        height, width = crop.shape[:2]
+        sides = (height // 2, height // 2, width // 2, width // 2)
+        canvas = cv2.copyMakeBorder(crop, *sides, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        cv2.imwrite(str(folder / file), canvas)
+        images.append({"id": number, "file_name": file, "width": canvas.shape[1], "height": canvas.shape[0]})
+        box = [width // 2, height // 2, width, height]
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": categories[0]["id"], "bbox": box, "iscrowd": 0}
+            | {"area": width * height, "character": label}
+        )
+    return {"categories": categories, "images": images, "annotations": annotations}

@@ -123,6 +123,7 @@ def test_small_faces_are_left_out_by_their_shorter_side() -> None:
         faces=[FacePlace(0, 0, 0), FacePlace(0, 1, 1), FacePlace(0, 2, None), FacePlace(0, 3, 2)],
         by_boxes=by_boxes,
         by_truth=by_boxes,
+        rank1_both_by_boxes=None,
         false_scores=np.zeros(0, np.float32),
         det_threshold=0.5,
         rec_threshold=0.5,

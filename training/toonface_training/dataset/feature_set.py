@@ -38,7 +38,8 @@ class Shot:
         severity: of what the camera does.
         shifted: the most by which each edge of the box is moved, as a detector's would be, in parts of its side.
         with_context: whether what is around the crop is stored too.
-        with_picture: whether a whole picture with the same face is stored too.
+        picture_lot: of the lots by which the places of faces in whole pictures are drawn, where each face is stored in
+            such a picture too; None where it is not.
     """
 
     kind: str
@@ -47,7 +48,7 @@ class Shot:
     severity: float
     shifted: float = 0.0
     with_context: bool = False
-    with_picture: bool = False
+    picture_lot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,10 @@ class CharacterJob:
             By kind of shot, `path` and `angle` of each picture; with a context, the `box` in it; with a whole picture,
             `picture`: its `file_name`, `width`, `height` and `faces`.
         """
-        style, number = self.who
-        # The letters of the style, so that equal seeds of two styles give other pictures.
-        lots, places = (np.random.default_rng([self.seed, part, number, *style.encode()]) for part in (5, 7))
+        lots = self._lots(5)
         drawn = [draw_character(character(self.who), _DRAWN_SIDE, lots) for _ in range(self.drawings)]
         record: dict[str, list[dict[str, Any]]] = {}
+        places = {shot.picture_lot: self._lots(shot.picture_lot) for shot in self.shots if shot.picture_lot is not None}
         taken = 0
         for shot in self.shots:
             entries = record.setdefault(shot.kind, [])
@@ -95,11 +95,16 @@ class CharacterJob:
                 taken += 1
                 path = f"images/{label(self.who)}/{label(self.who)}_{shot.kind}_{picture:03d}.jpg"
                 entry = {"path": path, "angle": round(angle, 1)} | self._write(folder, path, taking, shot, lots)
-                if shot.with_picture:
-                    whole = closeup(drawing, angle, again, shot.severity, places)
+                if shot.picture_lot is not None:
+                    whole = closeup(drawing, angle, again, shot.severity, places[shot.picture_lot])
                     entry["picture"] = self._write_picture(folder, Path(path).name, whole, angle)
                 entries.append(entry)
         return record
+
+    def _lots(self, part: int) -> np.random.Generator:
+        style, number = self.who
+        # The letters of the style, so that equal seeds of two styles give other pictures.
+        return np.random.default_rng([self.seed, part, number, *style.encode()])
 
     def _write(
         self, folder: Path, path: str, taking: Closeup, shot: Shot, lots: np.random.Generator

@@ -20,6 +20,7 @@ STRANGER = "Unknown"
 """The label of probes that show nobody of the gallery, as PaddleX labels them."""
 
 _GALLERY_PICTURES = 3
+_ENROLLED = "gallery"
 _VALIDATION_PICTURES = 8
 # Pictures to measure with are taken with more care than those to train on; their boxes are as a good detector's.
 _CAREFUL = 0.6
@@ -76,10 +77,10 @@ def feature(roster: Roster, settings: CartoonSettings) -> list[Section]:
 def gallery(roster: Roster, settings: CartoonSettings) -> list[Section]:
     """Galleries of new characters, and pictures of them and of strangers to recognise."""
     probes = (
-        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED, with_picture=True),
-        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED, with_picture=True),
+        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED, picture_lot=7),
+        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED, picture_lot=7),
     )
-    enrolled = Shot("gallery", _GALLERY_PICTURES, _UPRIGHT, _CAREFUL)
+    enrolled = Shot(_ENROLLED, _GALLERY_PICTURES, _UPRIGHT, _CAREFUL, picture_lot=8)
     sections = []
     for folder, members, strangers in (
         ("gallery/seen", roster.test, roster.test_strangers),
@@ -126,12 +127,13 @@ def _write_gallery(folder: str, labels: Sequence[str], output: Path, records: Se
             for entry in record.get(kind, [])[:most]
         )
 
-    write_atomically(output / folder / "gallery.txt", lines("gallery", 1))
-    write_atomically(output / folder / f"gallery_{_GALLERY_PICTURES}.txt", lines("gallery"))
+    write_atomically(output / folder / "gallery.txt", lines(_ENROLLED, 1))
+    write_atomically(output / folder / f"gallery_{_GALLERY_PICTURES}.txt", lines(_ENROLLED))
     first_image = 1
     for kind, name in _PROBES.items():
         write_atomically(output / folder / f"{name}.txt", lines(kind))
-        pictures = [entry["picture"] for record in records for entry in record[kind]]
+    for kind, name in {**_PROBES, _ENROLLED: _ENROLLED}.items():
+        pictures = [entry["picture"] for record in records for entry in record.get(kind, [])]
         path = output / folder / PICTURES / "annotations" / f"instance_{name}.json"
         write_atomically(path, coco_text(coco(pictures, first_image)))
         first_image += len(pictures)

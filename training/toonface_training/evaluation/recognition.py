@@ -48,6 +48,8 @@ class RecognitionOutcome:
         faces: every true face that counts.
         by_boxes: what the gallery says of those that were found, in the order of `faces`, through detected boxes.
         by_truth: what it says of all of them, cut out at the true boxes.
+        rank1_both_by_boxes: as `rank1`, of a gallery whose own pictures went the way of the detector, too; whose face
+            was not found there is wrong. None where there are no such pictures.
         false_scores: FP32 [B], the best similarity of each detection that is no face.
         det_threshold: the deployed one.
         rec_threshold: the deployed one.
@@ -59,6 +61,7 @@ class RecognitionOutcome:
     faces: Sequence[FacePlace]
     by_boxes: Identification
     by_truth: Identification
+    rank1_both_by_boxes: Rate | None
     false_scores: NDArray[np.float32]
     det_threshold: float
     rec_threshold: float
@@ -120,6 +123,7 @@ def evaluate_recognition(
     det_threshold: float,
     rec_threshold: float,
     shots: int | None = None,
+    whole: Sequence[Scene] = (),
     track: Track = silent,
 ) -> RecognitionOutcome:
     """Find the faces of every scene, and look each up in a gallery.
@@ -132,6 +136,7 @@ def evaluate_recognition(
         det_threshold: the deployed one.
         rec_threshold: the deployed one.
         shots: how many gallery pictures of each character take part; None for all.
+        whole: pictures of one enrolled face each and its surroundings, of whose surest faces a second gallery is made.
         track: told of each picture.
 
     Raises:
@@ -149,8 +154,8 @@ def evaluate_recognition(
     seen = list(track(answers, len(scenes), "recognise faces"))
     check_finite([each.embeddings for each in seen], paths)
     of_faces = [paths[place] for place, _ in faces]
-    by_truth = list(track(in_turn(embedder.embed(_true_crops(scenes)), of_faces), len(faces), "embed true boxes"))
-    check_finite(by_truth, of_faces)
+    embedded = list(track(in_turn(embedder.embed(_true_crops(scenes)), of_faces), len(faces), "embed true boxes"))
+    check_finite(embedded, of_faces)
     given = [match_faces(each.found, scene.truth) for each, scene in zip(seen, scenes, strict=True)]
     found = [FacePlace(place, row, _detection(given[place], row)) for place, row in faces]
     by_boxes = [seen[face.scene].embeddings[face.detection] for face in found if face.detection is not None]
@@ -160,18 +165,31 @@ def evaluate_recognition(
     rows = enrolled.of(picture.path for picture in gallery)
     labels = numbers.of(picture.label for picture in gallery)
 
-    def look_up(probes: Sequence[NDArray[np.float32]], of: Sequence[FacePlace]) -> Identification:
+    def look_up(
+        probes: Sequence[NDArray[np.float32]],
+        of: Sequence[FacePlace],
+        rows: NDArray[np.float32],
+        labels: NDArray[np.int64],
+    ) -> Identification:
         who = numbers.of(scenes[face.scene].labels[face.face] or _NOBODY for face in of)
         return identify(np.reshape(probes, (-1, rows.shape[1])), who, rows, labels)
 
+    of_found = [face for face in found if face.detection is not None]
+    by_truth = look_up(embedded, found, rows, labels)
+    rank1_both = None
+    if whole:
+        surest, names = _surest(recogniser, whole, det_threshold, track)
+        hits = look_up(by_boxes, of_found, np.stack(surest), numbers.of(names)).within(1).hits if surest else 0
+        rank1_both = Rate(hits, int(by_truth.known.sum()))
     nobody = np.concatenate(false) if false else rows[:0]
     return RecognitionOutcome(
         scenes=scenes,
         gallery=gallery,
         seen=seen,
         faces=found,
-        by_boxes=look_up(by_boxes, [face for face in found if face.detection is not None]),
-        by_truth=look_up(by_truth, found),
+        by_boxes=look_up(by_boxes, of_found, rows, labels),
+        by_truth=by_truth,
+        rank1_both_by_boxes=rank1_both,
         false_scores=identify(nobody, numbers.of([_NOBODY] * len(nobody)), rows, labels).scores,
         det_threshold=det_threshold,
         rec_threshold=rec_threshold,
@@ -192,6 +210,21 @@ def must_show_enrolled(scenes: Sequence[Scene], gallery: Sequence[ListedPicture]
             "no face of the scenes is of a character of the gallery: the annotations lack `character`, "
             "or the gallery is of others"
         )
+
+
+def _surest(
+    recogniser: Recogniser, whole: Sequence[Scene], det_threshold: float, track: Track
+) -> tuple[list[NDArray[np.float32]], list[str]]:
+    """Embedding and label of the surest face of each picture in which there is one."""
+    paths = [scene.path for scene in whole]
+    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
+    embeddings, names = [], []
+    for scene, each in zip(whole, track(answers, len(whole), "enrol whole pictures"), strict=True):
+        if len(each.embeddings):
+            embeddings.append(each.embeddings[int(np.argmax(each.found.scores))])
+            names.append(scene.labels[0] or _NOBODY)
+    check_finite(embeddings, paths)
+    return embeddings, names
 
 
 def _true_crops(scenes: Sequence[Scene]) -> Iterator[Pixels]:
