@@ -76,7 +76,7 @@ class CropOfFace:
         coarse_sides: fewest and most of them to a side.
     """
 
-    shift: tuple[float, float] = (0.02, 0.07)
+    shift: tuple[float, float] = (0.02, 0.09)
     turned: float = 0.4
     most_turned: float = 25.0
     light: float = 0.08
