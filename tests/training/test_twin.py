@@ -266,6 +266,12 @@ def test_a_run_on_torch_grows_its_pictures_and_ends_with_the_proof(tmp_path: Pat
     settings = read_settings("MobileFaceNet", overrides)
     batches = make_task(settings, "cpu", ALONE).batches
     assert [batches.batch(epoch, 0).images.shape[1] for epoch in range(2)] == [48, 112]
+    # Within an epoch as well, so that a run of one epoch has both.
+    once = read_settings("MobileFaceNet", (*overrides, "Train.epochs_iters=1", "Train.batch_size=4"))
+    short = make_task(once, "cpu", ALONE).batches
+    sides = [short.batch(0, number).images.shape[1] for number in range(len(short))]
+    assert sides == sorted(sides)
+    assert set(sides) == {48, 112}
     told = io.StringIO()
     outputs = train(settings, console=Console(file=told, width=200))
     assert "looking at every picture once" in told.getvalue()

@@ -91,12 +91,12 @@ class FaceBatches:
 
 @dataclass(frozen=True)
 class Staged(Generic[Batch]):
-    """One sort of batches in the first epochs, another in the others; small pictures first, for instance.
+    """One sort of batches in the first steps of a run, another in the others; small pictures first, for instance.
 
     Attributes:
-        first: batches of the first epochs.
+        first: batches of the first steps.
         then: those of the others, as many in an epoch.
-        switch: the first epoch of the others, from 0.
+        switch: the first step of the others, from 0, over all epochs.
     """
 
     first: Batches[Batch]
@@ -108,7 +108,8 @@ class Staged(Generic[Batch]):
 
     def batch(self, epoch: int, number: int) -> Batch:
         """See `Batches.batch`."""
-        return (self.first if epoch < self.switch else self.then).batch(epoch, number)
+        step = epoch * len(self) + number
+        return (self.first if step < self.switch else self.then).batch(epoch, number)
 
 
 def read_pixels(path: Path) -> Pixels:

@@ -106,7 +106,7 @@ class Train(_Section):
         augmentation: `drawings` suits them; `plain` only mirrors.
         image_size: side of training pictures in pixels; null is PaddleX's.
         first_image_size: another one at which the run begins, since small pictures are learned from faster.
-        first_share: share of the epochs that have `first_image_size`.
+        first_share: share of the steps that have `first_image_size`.
         workers: processes that prepare pictures; null chooses, 0 prepares them between the steps.
     """
 

@@ -119,8 +119,8 @@ def _feature_task(settings: FeatureSettings, dataset: Path, device: str, share: 
 
 
 def _staged(train: Train, first: Batches[Batch] | None, then: Batches[Batch]) -> Batches[Batch]:
-    """`first` for the run's first share of epochs, if there is one, and `then` for the others."""
-    return Staged(first, then, round(train.first_share * train.epochs_iters)) if first else then
+    """`first` for the run's first share of steps, if there is one, and `then` for the others."""
+    return Staged(first, then, round(train.first_share * train.epochs_iters * len(then))) if first else then
 
 
 def _recipe(settings: Settings, device: str, num_classes: int, **more: float) -> Recipe:
