@@ -76,6 +76,7 @@ def measure(
     concurrencies: Sequence[int],
     rounds: int,
     seconds: float,
+    paddlex_bf16: bool,
     tell: Callable[[str], None],
 ) -> CompareReport:
     """Start all contenders, let them take turns, and stop them.
@@ -88,9 +89,11 @@ def measure(
         concurrencies: numbers of callers.
         rounds: turns of each contender at each concurrency.
         seconds: of each turn.
+        paddlex_bf16: whether PaddleX computes in bf16, too.
         tell: told what is going on.
     """
-    with started(ground, python, ground.pictures(encoded), gallery_list, tell) as contenders:
+    pictures = ground.pictures(encoded)
+    with started(ground, python, pictures, gallery_list, tell, paddlex_bf16=paddlex_bf16) as contenders:
         tell("enrolment")
         enrolments = turns(
             {each.name: each.enrol for each in contenders if each.enrol is not None},

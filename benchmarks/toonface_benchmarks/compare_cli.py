@@ -57,6 +57,7 @@ markdown_option = click.option(
     show_default=True,
     help="What toonface computes in; int8 is calibrated on the pictures.",
 )
+@click.option("--paddlex-bf16", is_flag=True, help="Let PaddleX compute in bf16, which is not its default.")
 @pictures_option
 @gallery_option
 @click.option(
@@ -74,6 +75,7 @@ def bench_compare(
     default_pair: bool,
     as_shipped: bool,
     precision: str,
+    paddlex_bf16: bool,
     pictures: Path,
     gallery_list: Path,
     concurrencies: tuple[int, ...],
@@ -123,6 +125,7 @@ def bench_compare(
             concurrencies=concurrencies,
             rounds=rounds,
             seconds=seconds,
+            paddlex_bf16=paddlex_bf16,
             tell=progress_console.print,
         ).as_dict()
     modules = ground.pipeline.modules
@@ -132,6 +135,7 @@ def bench_compare(
         "models": f"{modules.detection.model_name}, {modules.recognition.model_name}"
         + (", random parameters" if default_pair else ""),
         "toonface": f"{ground.computed()}, asked for {precision}; {'as shipped' if as_shipped else 'equal looks'}",
+        "PaddleX computes in": "bf16 by oneDNN (mkldnn_bf16)" if paddlex_bf16 else "f32 by oneDNN, its default on CPUs",
         "threads of each": usable_cpus(),
         "PaddleX": ", ".join(f"{name} {version}" for name, version in paddlex_environment.pinned().items()),
         "rounds": f"{rounds}, of {seconds:g} s a turn; medians, smallest and largest",

@@ -15,8 +15,8 @@ MENDS = (
     "OMP_NUM_THREADS and PADDLE_PDX_CPU_NUM_THREADS at the threads above; it takes 10 otherwise",
     "its pipeline is called from one thread, as in its server, since its networks fail in others; callers wait",
     "its server is asked not to draw its answers (`visualize`), and its pipeline reads pictures from files",
-    "it computes in f32 by oneDNN and one picture at a time, as it does on CPUs by default; its mkldnn_bf16 and its "
-    "plug-in for high performance are not tried; toonface's client enrols four pictures at a time",
+    "it computes one picture at a time, as it does by default; its plug-in for high performance is not tried; "
+    "toonface's client enrols four pictures at a time",
 )
 
 

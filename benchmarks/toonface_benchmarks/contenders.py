@@ -44,7 +44,13 @@ class Contender:
 
 @contextmanager
 def started(
-    ground: Ground, python: Path, pictures: Sequence[bytes], gallery_list: Path, tell: Callable[[str], None]
+    ground: Ground,
+    python: Path,
+    pictures: Sequence[bytes],
+    gallery_list: Path,
+    tell: Callable[[str], None],
+    *,
+    paddlex_bf16: bool,
 ) -> Iterator[list[Contender]]:
     """All contenders with the gallery enrolled, toonface first, for as long as the block lasts.
 
@@ -54,12 +60,13 @@ def started(
         pictures: encoded, as all get them.
         gallery_list: PaddleX list of the gallery to search.
         tell: told what is going on.
+        paddlex_bf16: see `write_config`.
     """
     listed = read_gallery_list(gallery_list)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toonface-compare-")))
         installation = Installation(python, folder / "paddlex.yaml", usable_cpus(), folder)
-        write_config(ground.pipeline, installation.config)
+        write_config(ground.pipeline, installation.config, bf16=paddlex_bf16)
         tell("starting toonface")
         served = stack.enter_context(serving(ground.repository, folder))
         client = stack.enter_context(ToonfaceClient(served.address, timeout=300))

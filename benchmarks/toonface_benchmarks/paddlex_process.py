@@ -61,8 +61,13 @@ class Installation:
         }
 
 
-def write_config(pipeline: Pipeline, path: Path) -> None:
+def write_config(pipeline: Pipeline, path: Path, *, bf16: bool = False) -> None:
     """Write PaddleX's own pipeline file: the same models and thresholds.
+
+    Args:
+        pipeline: what it shall run.
+        path: of the file.
+        bf16: whether oneDNN may compute in bf16 (`mkldnn_bf16`); without, PaddleX computes as it does by default.
 
     Raises:
         ConfigError: a model has no folder.
@@ -78,7 +83,7 @@ def write_config(pipeline: Pipeline, path: Path) -> None:
             "model_dir": str(module.model_dir.absolute()),
             "batch_size": module.batch_size or 1,
         }
-    content = {
+    content: dict[str, Any] = {
         "pipeline_name": pipeline.pipeline_name,
         "index": None,
         "det_threshold": pipeline.det_threshold,
@@ -86,6 +91,8 @@ def write_config(pipeline: Pipeline, path: Path) -> None:
         "rec_topk": pipeline.rec_topk,
         "SubModules": modules,
     }
+    if bf16:
+        content["engine_config"] = {"run_mode": "mkldnn_bf16"}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

@@ -101,6 +101,11 @@ def test_paddlex_gets_the_same_models_and_thresholds(tmp_path: Path) -> None:
     detection = content["SubModules"]["Detection"]
     assert (detection["model_name"], detection["module_name"]) == ("BlazeFace-FPN-SSH", "face_detection")
     assert (Path(detection["model_dir"]) / "inference.yml").is_file()
+    assert "engine_config" not in content
+    write_config(pipeline, tmp_path / "paddlex.yaml", bf16=True)
+    assert yaml.safe_load((tmp_path / "paddlex.yaml").read_text()) == content | {
+        "engine_config": {"run_mode": "mkldnn_bf16"}
+    }
 
 
 def test_a_model_without_a_folder_is_refused(tmp_path: Path) -> None:
