@@ -12,7 +12,7 @@ from toonface_training.fit.launch import launch
 from toonface_training.fit.outputs import RESULT
 from toonface_training.fit.overrides import overridden
 from toonface_training.fit.reading import read_settings
-from toonface_training.networks import DETECTORS
+from toonface_training.networks import DETECTORS, EMBEDDERS
 
 _FORCE = click.option("--force", is_flag=True, help="Replace the result of another run in the output folder.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print train_result.json, and nothing else, at the end.")
@@ -83,3 +83,27 @@ def feature(config: str, overrides: tuple[str, ...], force: bool, as_json: bool)
     each epoch, the accuracy on those pairs says whether the model is the best so far.
     """
     _run("feature", config, overrides, force, as_json)
+
+
+@train.command()
+@click.argument("model", type=click.Choice(list(EMBEDDERS)))
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of OTHER's parameters.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Inference folder to write.")
+def blend(model: str, one: Path, other: Path, share: float, output: Path) -> None:
+    """Blend two trainings of an embedder: what lies between their parameters.
+
+    An embedder that is trained on for other characters becomes better at those and worse at what it knew; between ONE,
+    the parameters before, and OTHER, those afterwards, both are often kept. Each is a .pdparams file, or an inference
+    folder's inference.pdiparams.
+
+    \b
+    Example:
+      toonface train blend MobileFaceNet models/MobileFaceNet/inference.pdiparams \\
+          output/best_model/inference/inference.pdiparams --output blended
+    """
+    from toonface_training.fit import blend as blending
+
+    blending.blend(model, one, other, share, output)
+    click.echo(f"wrote {output}")
