@@ -26,11 +26,11 @@ _DRAWN_SEED = 1
 @click.option(
     "--precision",
     "precisions",
-    type=click.Choice(["f32", "bf16", "int8"]),
+    type=click.Choice(["auto", "f32", "bf16", "int8"]),
     multiple=True,
     default=("f32",),
     show_default=True,
-    help="Compare this one; repeat it for more. Only f32 must be equal.",
+    help="Compare this one; repeat it for more. Only f32 must be equal; auto is what is served unless asked for.",
 )
 @click.option("--as-shipped", is_flag=True, help="Also compare f32 with BlazeFace's own canvas and scales.")
 @pictures_option
@@ -84,7 +84,7 @@ def bench_parity(
                 pipeline,
                 Path(scratch) / "repository",
                 equal=equal,
-                trained=precision == "f32",  # what a coarser one loses is to be counted, and not refused
+                trained=precision in ("auto", "f32"),  # what a coarser one loses is to be counted, and not refused
                 tell=progress_console.print,
                 precision=precision,
                 calibration=pictures if precision == "int8" else None,
