@@ -62,7 +62,7 @@ def generated_set(folder: Path) -> Path:
 
     Three characters are not enrolled in the seen half, and five in the other. In the place of whole pictures of the
     probes there are the scenes of the half, and fewer of turned ones; in that of whole pictures of the gallery, its
-    crops on a larger canvas.
+    crops on a larger canvas, but for the first one's, which is empty.
     """
     scenes = detection_set(folder / "detection") / "annotations"
     coco = json.loads((scenes / "instance_val.json").read_text())
@@ -104,13 +104,15 @@ def generated_set(folder: Path) -> Path:
 def _on_canvases(
     gallery: Path, enrolled: list[tuple[str, str]], folder: Path, categories: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A detection set of gallery pictures, each in the middle of a grey canvas of twice its sides."""
+    """A detection set of gallery pictures, each in the middle of a grey canvas of twice its sides; the first is empty."""
     images, annotations = [], []
     for number, (file, label) in enumerate(enrolled, 1):
         crop = cv2.imread(str(gallery / file))
         height, width = crop.shape[:2]
         sides = (height // 2, height // 2, width // 2, width // 2)
         canvas = cv2.copyMakeBorder(crop, *sides, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        if number == 1:
+            canvas[:] = 128
         cv2.imwrite(str(folder / file), canvas)
         images.append({"id": number, "file_name": file, "width": canvas.shape[1], "height": canvas.shape[0]})
         box = [width // 2, height // 2, width, height]

@@ -149,11 +149,8 @@ def evaluate_recognition(
     ]
     must_show_enrolled(scenes, gallery)
     enrolled = embed_files(embedder, [picture.path for picture in gallery], track)
-    paths = [scene.path for scene in scenes]
-    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
-    seen = list(track(answers, len(scenes), "recognise faces"))
-    check_finite([each.embeddings for each in seen], paths)
-    of_faces = [paths[place] for place, _ in faces]
+    seen = _found(recogniser, scenes, det_threshold, track, "recognise faces")
+    of_faces = [scenes[place].path for place, _ in faces]
     embedded = list(track(in_turn(embedder.embed(_true_crops(scenes)), of_faces), len(faces), "embed true boxes"))
     check_finite(embedded, of_faces)
     given = [match_faces(each.found, scene.truth) for each, scene in zip(seen, scenes, strict=True)]
@@ -212,18 +209,26 @@ def must_show_enrolled(scenes: Sequence[Scene], gallery: Sequence[ListedPicture]
         )
 
 
+def _found(
+    recogniser: Recogniser, scenes: Sequence[Scene], det_threshold: float, track: Track, what: str
+) -> list[EmbeddedFaces]:
+    """The faces that are found in each scene, with finite embeddings."""
+    paths = [scene.path for scene in scenes]
+    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
+    seen = list(track(answers, len(scenes), what))
+    check_finite([each.embeddings for each in seen], paths)
+    return seen
+
+
 def _surest(
     recogniser: Recogniser, whole: Sequence[Scene], det_threshold: float, track: Track
 ) -> tuple[list[NDArray[np.float32]], list[str]]:
     """Embedding and label of the surest face of each picture in which there is one."""
-    paths = [scene.path for scene in whole]
-    answers = in_turn(recogniser.find(read_pictures(paths), det_threshold), paths)
     embeddings, names = [], []
-    for scene, each in zip(whole, track(answers, len(whole), "enrol whole pictures"), strict=True):
+    for scene, each in zip(whole, _found(recogniser, whole, det_threshold, track, "enrol whole pictures"), strict=True):
         if len(each.embeddings):
             embeddings.append(each.embeddings[int(np.argmax(each.found.scores))])
             names.append(scene.labels[0] or _NOBODY)
-    check_finite(embeddings, paths)
     return embeddings, names
 
 
