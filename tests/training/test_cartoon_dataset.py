@@ -258,6 +258,8 @@ def test_every_face_of_the_gallery_and_its_probes_is_in_a_whole_picture_too(made
     must_show_enrolled(scenes, gallery)
     assert [scene.path.name for scene in scenes] == [Path(path).name for path, _ in lines]
     assert len({scene.path for scene in scenes}) == len(lines)
+    listed = [(folder / f"{each}.txt").read_text().splitlines() for each in ("probe", "probe_turned", "gallery_3")]
+    assert len(list((folder / "pictures/images").iterdir())) == sum(map(len, listed))
     for (path, label), scene in zip(lines, scenes, strict=True):
         # A stranger's own name stands there, as in scenes, and not that of all strangers.
         assert scene.labels == (Path(path).parent.name,)

@@ -21,6 +21,8 @@ STRANGER = "Unknown"
 
 _GALLERY_PICTURES = 3
 _ENROLLED = "gallery"
+# Lots of their own, and not those of a character's drawings or of pairs: to enrol more leaves the probes as they are.
+_PLACES_OF_PROBES, _PLACES_OF_ENROLLED = 7, 8
 _VALIDATION_PICTURES = 8
 # Pictures to measure with are taken with more care than those to train on; their boxes are as a good detector's.
 _CAREFUL = 0.6
@@ -77,10 +79,10 @@ def feature(roster: Roster, settings: CartoonSettings) -> list[Section]:
 def gallery(roster: Roster, settings: CartoonSettings) -> list[Section]:
     """Galleries of new characters, and pictures of them and of strangers to recognise."""
     probes = (
-        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED, picture_lot=7),
-        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED, picture_lot=7),
+        Shot("probe", settings.probes, _UPRIGHT, _CAREFUL, _SHIFTED, picture_lot=_PLACES_OF_PROBES),
+        Shot("turned", settings.probes, _TURNED, _CAREFUL, _SHIFTED, picture_lot=_PLACES_OF_PROBES),
     )
-    enrolled = Shot(_ENROLLED, _GALLERY_PICTURES, _UPRIGHT, _CAREFUL, picture_lot=8)
+    enrolled = Shot(_ENROLLED, _GALLERY_PICTURES, _UPRIGHT, _CAREFUL, picture_lot=_PLACES_OF_ENROLLED)
     sections = []
     for folder, members, strangers in (
         ("gallery/seen", roster.test, roster.test_strangers),

@@ -11,9 +11,9 @@ from typing import Any
 
 from toonface_contract.errors import ConfigError
 from toonface_training.networks import Embedder, build, model
-from toonface_training.networks.exported import EXPORTED_SUFFIX, read_exported
+from toonface_training.networks.exported import read_given
 from toonface_training.networks.inference import write_inference
-from toonface_training.networks.parameters import Parameters, read_parameters, set_parameters, without_head
+from toonface_training.networks.parameters import Parameters, set_parameters
 
 
 def blend(name: str, one: Path, other: Path, share: float, output: Path) -> None:
@@ -43,7 +43,6 @@ def _read(network: Any, path: Path) -> Parameters:
     """The arrays of all of the network's parameters; the network has them, too."""
     if not path.is_file():
         raise ConfigError(f"{path} is no file; name a .pdparams file, or an inference folder's inference.pdiparams")
-    exported = path.suffix == EXPORTED_SUFFIX
-    given = read_exported(network, path) if exported else without_head(read_parameters(path))
+    given = read_given(network, path)
     set_parameters(network, given, path)
     return given

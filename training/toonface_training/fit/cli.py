@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from toonface_contract.errors import ConfigError
+from toonface_training.fit.blend import blend as write_blend
 from toonface_training.fit.launch import launch
 from toonface_training.fit.outputs import RESULT
 from toonface_training.fit.overrides import overridden
@@ -103,7 +104,5 @@ def blend(model: str, one: Path, other: Path, share: float, output: Path) -> Non
       toonface train blend MobileFaceNet models/MobileFaceNet/inference.pdiparams \\
           output/best_model/inference/inference.pdiparams --output blended
     """
-    from toonface_training.fit import blend as blending
-
-    blending.blend(model, one, other, share, output)
+    write_blend(model, one, other, share, output)
     click.echo(f"wrote {output}")

@@ -8,14 +8,12 @@ import numpy as np
 
 from toonface_training.fit.engine import EngineState
 from toonface_training.networks import Embedder, build, model
-from toonface_training.networks.exported import EXPORTED_SUFFIX, read_exported
+from toonface_training.networks.exported import read_given
 from toonface_training.networks.parameters import (
     BACKBONE,
     HEAD_WEIGHT,
     Parameters,
-    read_parameters,
     set_parameters,
-    without_head,
 )
 
 
@@ -42,11 +40,7 @@ def initial_state(name: str, num_classes: int, seed: int, pretrained: Path | Non
     network = build(name) if isinstance(spec, Embedder) else build(name, num_classes)
     misfits = []
     if pretrained is not None:
-        if pretrained.suffix == EXPORTED_SUFFIX:
-            given = read_exported(network, pretrained)
-        else:
-            given = without_head(read_parameters(pretrained))
-        misfits = set_parameters(network, given, pretrained, fit=True)
+        misfits = set_parameters(network, read_given(network, pretrained), pretrained, fit=True)
     parameters: Parameters = {key: value.numpy() for key, value in network.state_dict().items()}
     if isinstance(spec, Embedder):
         parameters = {BACKBONE + key: value for key, value in parameters.items()}

@@ -9,12 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from toonface_contract.errors import ConfigError
-from toonface_training.networks.parameters import Parameters
+from toonface_training.networks.parameters import Parameters, read_parameters, without_head
 
 EXPORTED_SUFFIX = ".pdiparams"
 # Paddle counts what it makes in a process, by kind: batch_norm2d_7.w_1 is the eighth layer's second tensor. What reads
 # a program appends a count of its own.
 _PADDLES_NAME = re.compile(r"(?P<kind>.+)_(?P<count>\d+)\.(?P<tensor>[a-z]+_\d+)(_\d+)?")
+
+
+def read_given(network: Any, path: Path) -> Parameters:
+    """A network's own arrays, of whichever file the user has.
+
+    Args:
+        network: see `read_exported`.
+        path: a `.pdparams` file, whose training head is left out, or an inference folder's inference.pdiparams.
+
+    Raises:
+        ConfigError: the file cannot be read, or it is a program of other layers; whether a `.pdparams` file fits is not
+            looked at.
+    """
+    if path.suffix == EXPORTED_SUFFIX:
+        return read_exported(network, path)
+    return without_head(read_parameters(path))
 
 
 def read_exported(network: Any, path: Path) -> Parameters:
