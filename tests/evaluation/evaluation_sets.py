@@ -104,7 +104,7 @@ def generated_set(folder: Path) -> Path:
 def _on_canvases(
     gallery: Path, enrolled: list[tuple[str, str]], folder: Path, categories: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A detection set of gallery pictures, each in the middle of a grey canvas of twice its sides; the first is empty."""
+    """A detection set of gallery pictures, each amid a grey canvas of twice its sides; the first is empty."""
     images, annotations = [], []
     for number, (file, label) in enumerate(enrolled, 1):
         crop = cv2.imread(str(gallery / file))
