@@ -97,6 +97,19 @@ def test_one_process_and_a_run_that_was_stopped_give_the_same_files(made: Path, 
     assert digests(folder) == digests(made)
 
 
+def test_what_an_earlier_version_recorded_is_drawn_anew(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "begun"
+    earlier = folder / ".unfinished/records"
+    earlier.mkdir(parents=True)
+    (folder / ".unfinished/dataset.json").write_text(
+        json.dumps(json.loads((made / "dataset.json").read_text()) | {"parts": ["gallery"]})
+    )
+    for job in PARTS["gallery"](choose_roster(SMALL), SMALL)[0].jobs:
+        (earlier / f"{job.name}.json").write_text('{"gallery": [{"path": "nowhere.jpg"}]}')
+    generate(folder, SMALL, ["gallery"], 1)
+    assert digests(folder / "gallery") == digests(made / "gallery")
+
+
 def test_no_character_is_in_two_splits_nor_in_the_demo() -> None:
     roster = choose_roster(CartoonSettings(identities=60, test_identities=33, unseen_identities=9))
     parts = [

@@ -20,6 +20,8 @@ from toonface_training.whole_files import write_atomically
 
 SETTINGS = "dataset.json"
 _UNFINISHED = ".unfinished"
+# Another name whenever records hold something else than before: what an earlier version recorded is then drawn anew.
+_RECORDS = "records-2"
 _CREDITS = """\
 # Credits
 
@@ -76,7 +78,7 @@ def _generate(
     sections = [section for part in parts for section in PARTS[part](roster, settings)]
     jobs = [job for section in sections for job in section.jobs]
     start(len(jobs))
-    records = list(run_jobs(jobs, output, unfinished / "records", processes, done))
+    records = list(run_jobs(jobs, output, unfinished / _RECORDS, processes, done))
     for section in sections:
         own, records = records[: len(section.jobs)], records[len(section.jobs) :]
         section.finish(output, own)
