@@ -1,4 +1,8 @@
-"""The two models in `models/`: the data set that they were trained on, and its characters."""
+"""The two models in `models/`: the data set that they were first trained on, and its characters.
+
+They have learned further characters since (see their cards), chosen apart from the demo's cast like these. Other casts
+are not apart from those: one of the styles has no more characters that would be.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ _EARLIER_SEEDS = (range(100), range(50_000, 50_100), range(200_000, 200_030), ra
 
 
 def seen_characters(style_name: str) -> list[Identity]:
-    """Every character of the style that the models were trained on."""
+    """Every character of the style that the models were first trained on."""
     return _seen().get(style_name, [])
 
 

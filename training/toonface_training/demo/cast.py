@@ -60,8 +60,8 @@ class Cast:
 def choose_cast(seed: int) -> Cast:
     """The cast that `seed`, from 0 up, gives; every style of the demo models takes its turn.
 
-    Each character differs from every other of its style, and from every one that the demo models have seen, in at least
-    two traits.
+    Each character differs from every other of its style, and from every one that the demo models were first trained on,
+    in at least two traits; those of cast 0 from every one that they have seen.
     """
     styles = demo_models.STYLES
 
