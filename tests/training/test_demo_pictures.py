@@ -62,7 +62,7 @@ def test_one_picture_lies_on_its_side_and_says_so(drawn: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_cast_has_no_character_that_the_demo_models_have_seen(seed: int) -> None:
+def test_the_cast_has_no_character_that_the_demo_models_were_first_trained_on(seed: int) -> None:
     cast = choose_cast(seed)
     for identity in (*cast.named.values(), cast.stranger):
         seen = demo_models.seen_characters(identity.style.name)
