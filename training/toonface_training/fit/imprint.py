@@ -17,6 +17,10 @@ from toonface_training.fit.engine import Engine, EngineState
 from toonface_training.fit.loader import load
 from toonface_training.networks.parameters import HEAD_WEIGHT
 
+# Only the direction of a column counts, but a step of AdamW turns a short one further. With the length of random
+# columns, 0.1 for 20,000 identities, the means would be lost within some ten steps.
+_LENGTH = 4.0
+
 
 def imprinted(state: EngineState, engine: Engine, batches: Batches[FeatureBatch], workers: int | None) -> EngineState:
     """The state with a head of mean embeddings.
@@ -28,7 +32,7 @@ def imprinted(state: EngineState, engine: Engine, batches: Batches[FeatureBatch]
         workers: processes that prepare them; see `load`.
 
     Returns:
-        The state; its head's columns are as long as they were, and those of identities without a picture stay.
+        The state; its head's columns are 4 long, but those of identities without a picture stay.
 
     Raises:
         TrainingError: a process that prepares batches died.
@@ -41,6 +45,6 @@ def imprinted(state: EngineState, engine: Engine, batches: Batches[FeatureBatch]
         embeddings = engine.embed(batch.images)
         np.add.at(sums, batch.labels, embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
     lengths = np.linalg.norm(sums, axis=1)
-    means = sums.T / np.where(lengths, lengths, 1) * np.linalg.norm(head, axis=0)
+    means = sums.T / np.where(lengths, lengths, 1) * _LENGTH
     begun = np.where(lengths, means, head).astype(np.float32)
     return replace(state, parameters={**state.parameters, HEAD_WEIGHT: begun})
