@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from toonface_contract.errors import ConfigError
-from toonface_training.batches import DetectionBatch
+from toonface_training.batches import DetectionBatch, FeatureBatch
 from toonface_training.batches.datasets import FaceBatches, SceneBatches
 from toonface_training.batches.files import read_faces, read_scenes
-from toonface_training.batches.order import Order, Share
+from toonface_training.batches.order import ALONE, Order, Share
 from toonface_training.batches.plain import plain_face, plain_scene
+from toonface_training.batches.restyled import Restyled
+from toonface_training.fit.reading import read_settings
+from toonface_training.fit.task import make_task
 
 
 def write_picture(path: Path, width: int, height: int, seed: int) -> None:
@@ -114,9 +117,24 @@ def test_boxes_follow_a_mirrored_and_stretched_picture() -> None:
 
 def test_a_batch_of_faces_has_their_labels(tmp_path: Path) -> None:
     listed = read_faces(faces(tmp_path))
-    batch = FaceBatches(listed, Order(3, 3, seed=0), 112, plain_face).batch(0, 0)
+    batch = FaceBatches(listed, Order(3, 3, seed=0), 112, Restyled(0, 0), plain_face).batch(0, 0)
     assert batch.images.shape == (3, 112, 112, 3)
     assert sorted(batch.labels.tolist()) == [0, 1, 2]
+
+
+def test_a_share_of_the_faces_is_redrawn_if_the_settings_say_so(tmp_path: Path) -> None:
+    faces(tmp_path)
+
+    def batch(share: int) -> FeatureBatch:
+        overrides = (f"Global.dataset_dir={tmp_path}", "Train.batch_size=3", f"Train.restyled={share}")
+        made = make_task(read_settings("MobileFaceNet", overrides), "cpu", ALONE).batches.batch(0, 0)
+        assert isinstance(made, FeatureBatch)
+        return made
+
+    plain, again, redrawn = batch(0), batch(0), batch(1)
+    np.testing.assert_array_equal(plain.images, again.images)
+    assert plain.labels.tolist() == redrawn.labels.tolist()
+    assert all(not np.array_equal(one, other) for one, other in zip(plain.images, redrawn.images, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -161,4 +179,4 @@ def test_missing_and_empty_lists_and_pictures_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "images" / "a.png").write_bytes(b"no picture")
     listed = read_faces(faces(tmp_path / "other", "images/none.png 0\n"))
     with pytest.raises(ConfigError, match=r"none\.png cannot be read: No such file"):
-        FaceBatches(listed, Order(1, 1, seed=0), 112, plain_face).batch(0, 0)
+        FaceBatches(listed, Order(1, 1, seed=0), 112, Restyled(0, 0), plain_face).batch(0, 0)

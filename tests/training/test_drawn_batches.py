@@ -12,6 +12,7 @@ from toonface_training.batches.datasets import FaceBatches
 from toonface_training.batches.drawn import CropOfFace, WindowOfScene
 from toonface_training.batches.files import read_faces
 from toonface_training.batches.order import Order
+from toonface_training.batches.restyled import Restyled
 
 RED = (230, 20, 30)
 # Augmentation that leaves the crop as it is, but for mirroring it.
@@ -153,7 +154,7 @@ def test_faces_are_cut_from_their_surroundings_where_these_are_there(tmp_path: P
     assert plain.box is None and plain.path.parent.name == "images"
     faces = read_faces(a_face(tmp_path / "boxed", "images/a.png 5 6 30.5 31\n"))
     assert faces[0].box == (5, 6, 30.5, 31) and faces[0].path.parent.name == "context"
-    batch = FaceBatches(faces, Order(1, 1, seed=0), 112, CropOfFace(**STILL)).batch(0, 0)
+    batch = FaceBatches(faces, Order(1, 1, seed=0), 112, Restyled(0, 0), CropOfFace(**STILL)).batch(0, 0)
     assert reddish(batch.images[0]).all()
 
 

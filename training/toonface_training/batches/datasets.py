@@ -22,6 +22,7 @@ from toonface_training.batches import (
 )
 from toonface_training.batches.files import Face, Scene
 from toonface_training.batches.order import Order
+from toonface_training.batches.restyled import Restyled
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ class FaceBatches:
         faces: what to choose from.
         order: of the faces.
         size: side of the training pictures in pixels.
+        restyle: redraws the pictures of some identities.
         augment: from a picture on the disk to one to learn from.
     """
 
     faces: Sequence[Face]
     order: Order
     size: int
+    restyle: Restyled
     augment: FaceAugmentation
 
     def __len__(self) -> int:
@@ -85,7 +88,7 @@ class FaceBatches:
             picture = read_pixels(face.path)
             height, width = picture.shape[:2]
             box = np.array(face.box or (0, 0, width, height), np.float32)
-            images.append(self.augment(picture, box, self.size, rng))
+            images.append(self.augment(self.restyle(picture, box, face.label), box, self.size, rng))
         return FeatureBatch(np.stack(images), np.array([self.faces[sample].label for sample in samples], np.int64))
 
 

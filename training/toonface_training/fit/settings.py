@@ -161,6 +161,8 @@ class FeatureTrain(Train):
         arcmargin_ramp: share of the run during which the margin grows from 0 to `arcmargin_m`.
         imprint: whether the directions that stand for the identities begin as their mean embeddings by the parameters
             that the run starts from, instead of as random ones; for those of a trained network.
+        restyled: share of the identities whose pictures are all redrawn in another manner, each identity's in its own;
+            see `Restyled`. Of drawings, it gives an embedder more styles to learn from.
         image_size: side in pixels; only the engine `torch` takes another than 112.
     """
 
@@ -168,6 +170,7 @@ class FeatureTrain(Train):
     arcmargin_s: Annotated[float, Field(gt=0)] = 64.0
     arcmargin_ramp: Share = 0.0
     imprint: bool = False
+    restyled: Share = 0.0
     image_size: OptionalCount = None
 
 

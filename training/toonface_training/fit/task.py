@@ -14,6 +14,7 @@ from toonface_training.batches.drawn import CropOfFace, WindowOfScene
 from toonface_training.batches.files import LABELS, SCENES, read_faces, read_scenes
 from toonface_training.batches.order import Order, Share
 from toonface_training.batches.plain import plain_face, plain_scene
+from toonface_training.batches.restyled import Restyled
 from toonface_training.fit.engine import Recipe
 from toonface_training.fit.settings import DetectionSettings, FeatureSettings, Settings, Train
 from toonface_training.networks import DETECTORS, EMBEDDERS
@@ -113,7 +114,7 @@ def _feature_task(settings: FeatureSettings, dataset: Path, device: str, share: 
     order = Order(len(faces), train.batch_size, train.seed, share)
     recipe = _recipe(settings, device, train.num_classes or needed, scale=train.arcmargin_s)
     augment: FaceAugmentation = CropOfFace() if train.augmentation == "drawings" else plain_face
-    batches = FaceBatches(faces, order, size, augment)
+    batches = FaceBatches(faces, order, size, Restyled(train.restyled, train.seed), augment)
     first = replace(batches, size=train.first_image_size) if train.first_image_size else None
     return Task(recipe, _staged(train, first, batches), ())
 
