@@ -149,6 +149,19 @@ def test_extra_characters_are_of_further_styles_and_change_no_others() -> None:
         assert one.style is not other.style or one.differences(other) >= 2
 
 
+def test_more_characters_of_a_style_come_last_and_change_no_others() -> None:
+    sizes = {"identities": 22, "extra_identities": 9}
+    without, roster = (
+        choose_roster(CartoonSettings(**sizes, more_identities=more)) for more in ({}, {"open-peeps": 5, "clay": 2})
+    )
+    assert replace(roster, extra=()) == replace(without, extra=())
+    assert roster.extra[:9] == without.extra
+    assert [style for style, _ in roster.extra[9:]] == ["open-peeps"] * 5 + ["clay"] * 2
+    chosen = [*roster.test, *roster.test_strangers, *roster.validation, *roster.train, *roster.extra]
+    for one, other in combinations([draw_identity(*name) for name in chosen if name[0] in ("open-peeps", "clay")], 2):
+        assert one.style is not other.style or one.differences(other) >= 2
+
+
 def test_coco_files_say_where_every_face_is(made: Path) -> None:
     image_ids, annotation_ids = [], []
     for split, scenes in (("train", 20), ("val", 4), ("test", 4), ("unseen", 4)):
@@ -207,6 +220,36 @@ def test_extra_characters_are_for_the_embedder_to_train_on_alone(made: Path, tmp
     assert [sum(f"| {style} | [" in page for style in EXTRA_STYLES) for page in pages] == [0, len(EXTRA_STYLES)]
     kept = [json.loads((folder / "dataset.json").read_text()) for folder in sets]
     assert [settings.get("extra_identities") for settings in kept] == [None, 3]
+
+
+def test_more_characters_of_a_style_are_credited_and_recorded(made: Path, tmp_path: Path) -> None:
+    result = cartoon(tmp_path / "set", part="feature", more_identities="clay=2")
+    assert result.exit_code == 0, result.output
+    labels = (tmp_path / "set/feature/train/label.txt").read_text().splitlines()
+    assert labels[:20] == (made / "feature/train/label.txt").read_text().splitlines()
+    assert Counter(line.split("/")[1].rpartition("-")[0] for line in labels[20:]) == {"clay": 2 * 5}
+    assert "| clay | [" in (tmp_path / "set/CREDITS.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "set/dataset.json").read_text())["more_identities"] == {"clay": 2}
+    assert "more_identities" not in json.loads((made / "dataset.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("clay", "--more-identities: clay is no STYLE=COUNT"),
+        ("clay=many", "--more-identities: clay=many is no STYLE=COUNT"),
+        ("clay=-1", "--more-identities: clay=-1 is no STYLE=COUNT"),
+        ("clay=1000001", "--more-identities clay: Input should be less than or equal to 1000000"),
+        ("wood=1", "--more-identities: unknown style wood; there are lorelei,"),
+        ("lorelei=1", "more_identities: lorelei must be unseen"),
+        ("dylan=5000", "the styles dylan give "),
+    ],
+)
+def test_more_characters_that_there_cannot_be_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    result = cartoon(tmp_path / "set", part="feature", more_identities=text)
+    assert result.exit_code != 0
+    assert said in " ".join(result.output.split())
+    assert not (tmp_path / "set").exists()
 
 
 def test_every_crop_is_the_box_in_its_context(made: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,11 +55,43 @@ def dataset() -> None:
     """
 
 
+def _by_style(texts: Sequence[str]) -> dict[str, int]:
+    """Counts by style, of `STYLE=COUNT` each.
+
+    Raises:
+        ConfigError: a text is something else, or names a style that another has named.
+    """
+    counts: dict[str, int] = {}
+    for text in texts:
+        style, _, count = text.partition("=")
+        if not count.isdecimal():
+            raise ConfigError(f"--more-identities: {text} is no STYLE=COUNT, such as notionists=500")
+        if style in counts:
+            raise ConfigError(f"--more-identities: {style} is named twice")
+        counts[style] = int(count)
+    return counts
+
+
+def _told(error: ErrorDetails) -> str:
+    """The option, with the style where there is one, and what is wrong with it."""
+    if not error["loc"]:
+        return error["msg"]
+    option, *within = map(str, error["loc"])
+    return f"{' '.join([_option(option), *within])}: {error['msg']}"
+
+
 @dataset.command()
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @_size("seed", "Another seed, other characters and other pictures.")
 @_size("identities", "Characters to train on, over all seen styles.")
 @_size("extra_identities", f"Characters of further styles ({', '.join(EXTRA_STYLES)}), in feature/train alone.")
+@click.option(
+    "--more-identities",
+    "more",
+    metavar="STYLE=COUNT",
+    multiple=True,
+    help="Characters of one style on top, in feature/train alone; repeatable.",
+)
 @_size("pictures", "Crops of each of them.")
 @_size("drawings", "Drawings (expression, clothes) of each character; its pictures share them.")
 @_size("validation_identities", "Other characters, for the pairs and scenes that training watches.")
@@ -87,7 +120,13 @@ def dataset() -> None:
 )
 @_JSON
 def cartoon(
-    output: Path, parts: tuple[str, ...], unseen_styles: str, processes: int, as_json: bool, **sizes: int
+    output: Path,
+    parts: tuple[str, ...],
+    unseen_styles: str,
+    more: tuple[str, ...],
+    processes: int,
+    as_json: bool,
+    **sizes: int,
 ) -> None:
     """Draw a data set of cartoon characters into the new folder OUTPUT.
 
@@ -103,10 +142,11 @@ def cartoon(
     OUTPUT/CREDITS.md  who drew the styles, under which licence
     """
     try:
-        settings = CartoonSettings(unseen_styles=tuple(unseen_styles.split(",")), **sizes)
+        settings = CartoonSettings(
+            unseen_styles=tuple(unseen_styles.split(",")), more_identities=_by_style(more), **sizes
+        )
     except ValidationError as error:
-        texts = (f"{_option(str(each['loc'][0]))}: {each['msg']}" for each in error.errors())
-        raise ConfigError("; ".join(texts).replace("Value error, ", "")) from error
+        raise ConfigError("; ".join(map(_told, error.errors())).replace("Value error, ", "")) from error
     began = time.monotonic()
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:

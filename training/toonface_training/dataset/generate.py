@@ -83,16 +83,17 @@ def _generate(
         own, records = records[: len(section.jobs)], records[len(section.jobs) :]
         section.finish(output, own)
     styles = [*settings.seen_styles, *settings.unseen_styles, *backgrounds.PATTERNS, *backgrounds.OBJECTS]
-    if settings.extra_identities:
-        styles += EXTRA_STYLES
+    styles += (
+        EXTRA_STYLES if settings.extra_identities else (each for each in settings.more_identities if each not in styles)
+    )
     write_atomically(output / "CREDITS.md", _CREDITS + credits_table(styles))
     write_atomically(output / SETTINGS, wanted)
     shutil.rmtree(unfinished)
 
 
 def _settings_text(settings: CartoonSettings, parts: Sequence[str]) -> str:
-    # Without extra characters the file is as it was before there were any.
-    left_out = set() if settings.extra_identities else {"extra_identities"}
+    # Without such characters the file is as it was before there were any.
+    left_out = {name for name in ("extra_identities", "more_identities") if not getattr(settings, name)}
     return json.dumps({"parts": list(parts)} | settings.model_dump(mode="json", exclude=left_out), indent=1) + "\n"
 
 

@@ -37,7 +37,7 @@ class Roster:
 
     Attributes:
         train: to train on.
-        extra: of further styles, to train the embedder on.
+        extra: of further styles, and more of some styles, to train the embedder on.
         validation: for training to watch.
         test: in the gallery of seen styles.
         test_strangers: of seen styles, in no gallery.
@@ -110,5 +110,8 @@ def choose_roster(settings: CartoonSettings) -> Roster:
         unseen_strangers=choose(1, settings.strangers, unseen),
         unseen_validation=choose(2, settings.unseen_validation_identities, unseen),
         train=choose(3, settings.identities, seen),
-        extra=choose(3, settings.extra_identities, tuple(EXTRA_STYLES)),
+        extra=(
+            *choose(3, settings.extra_identities, tuple(EXTRA_STYLES)),
+            *(name for style, count in settings.more_identities.items() for name in choose(4, count, (style,))),
+        ),
     )

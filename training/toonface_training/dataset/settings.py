@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from toonface_training.cartoon.styles import STYLES
+from toonface_training.cartoon.styles import ALL_STYLES, STYLES
 
 UNSEEN_STYLES = ("micah", "personas", "croodles")
 
@@ -26,6 +26,7 @@ class CartoonSettings(BaseModel):
         seed: decides everything.
         identities: characters to train on, over all styles but the unseen ones.
         extra_identities: characters of `EXTRA_STYLES`, over all of them, to train the embedder on as well.
+        more_identities: by style, not an unseen one: characters on top of these, to train the embedder on as well.
         pictures: of each of them.
         drawings: of each of them, each shown in several pictures.
         validation_identities: other characters, for the pairs and scenes that training watches.
@@ -47,6 +48,7 @@ class CartoonSettings(BaseModel):
     seed: _Count = 0
     identities: _Two = 2000
     extra_identities: _Count = 0
+    more_identities: dict[str, _Count] = Field(default_factory=dict)
     pictures: _OfEach = 36
     drawings: _OfEach = 12
     validation_identities: _Two = 220
@@ -73,6 +75,21 @@ class CartoonSettings(BaseModel):
         if not styles or len(styles) == len(STYLES):
             raise ValueError("some styles must be unseen and some seen")
         return styles
+
+    @field_validator("more_identities")
+    @classmethod
+    def _more_can_be_drawn(cls, more: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(set(more) - set(ALL_STYLES))
+        if unknown:
+            raise ValueError(f"unknown style {', '.join(unknown)}; there are {', '.join(ALL_STYLES)}")
+        return more
+
+    @model_validator(mode="after")
+    def _more_are_seen(self) -> CartoonSettings:
+        unseen = sorted(set(self.more_identities) & set(self.unseen_styles))
+        if unseen:
+            raise ValueError(f"more_identities: {', '.join(unseen)} must be unseen, so there can be none to train on")
+        return self
 
     @property
     def seen_styles(self) -> tuple[str, ...]:
