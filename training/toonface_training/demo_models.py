@@ -1,4 +1,4 @@
-"""The two models in `models/`: the data set that they were first trained on, and its characters.
+"""The two models in `models/`: the characters that they were first trained on.
 
 They have learned further characters since (see their cards), chosen apart from the demo's cast like these. Other casts
 are not apart from those: one of the styles has no more characters that would be.
@@ -11,19 +11,8 @@ from functools import cache
 from toonface_training.cartoon.identity import Identity, draw_identity
 from toonface_training.dataset.settings import CartoonSettings
 
-DATASET = CartoonSettings(
-    seed=0,
-    identities=2200,
-    pictures=12,
-    drawings=6,
-    validation_identities=110,
-    unseen_validation_identities=30,
-    pairs=4000,
-    scenes=8000,
-    validation_scenes=300,
-    test_scenes=500,
-)
-STYLES = DATASET.seen_styles
+_DATASET = CartoonSettings(seed=0, identities=2200, validation_identities=110, unseen_validation_identities=30)
+STYLES = _DATASET.seen_styles
 
 # Seeds of the characters that an earlier pair of models had seen. The cast of the demo was chosen apart from these, and
 # the characters of the data set apart from that cast: without them, both would be others.
@@ -46,6 +35,6 @@ def _seen() -> dict[str, list[Identity]]:
     from toonface_training.dataset.roster import choose_roster
 
     seen: dict[str, list[Identity]] = {}
-    for style, seed in choose_roster(DATASET).train:
+    for style, seed in choose_roster(_DATASET).train:
         seen.setdefault(style, []).append(draw_identity(style, seed))
     return seen
