@@ -83,10 +83,10 @@ def _generate(
         own, records = records[: len(section.jobs)], records[len(section.jobs) :]
         section.finish(output, own)
     styles = [*settings.seen_styles, *settings.unseen_styles, *backgrounds.PATTERNS, *backgrounds.OBJECTS]
-    styles += (
-        EXTRA_STYLES if settings.extra_identities else (each for each in settings.more_identities if each not in styles)
-    )
-    write_atomically(output / "CREDITS.md", _CREDITS + credits_table(styles))
+    if settings.extra_identities:
+        styles += EXTRA_STYLES
+    styles += settings.more_identities
+    write_atomically(output / "CREDITS.md", _CREDITS + credits_table(set(styles)))
     write_atomically(output / SETTINGS, wanted)
     shutil.rmtree(unfinished)
 
