@@ -55,6 +55,22 @@ def test_excluded_variants_are_never_drawn() -> None:
     assert "vomit" not in drawn
 
 
+@pytest.mark.parametrize("name", ["personas", "croodles", "bottts", "clay", "critters", "voxel-bot"])
+def test_glasses_that_a_style_counts_among_the_eyes_stay_with_the_character(name: str) -> None:
+    style = ALL_STYLES[name]
+    lots = np.random.default_rng(0)
+    worn = set()
+    for seed in range(40):
+        identity = draw_identity(name, seed)
+        drawn = {vary(identity, lots)["eyesVariant"] for _ in range(20)}
+        if "eyes" in identity.traits:
+            assert drawn == {identity.traits["eyes"]}
+            worn |= drawn
+        else:
+            assert len(drawn) > 1 and drawn.isdisjoint(style.habit["eyes"][0])
+    assert worn and worn <= set(style.habit["eyes"][0])
+
+
 @pytest.mark.parametrize("style", demo_models.STYLES)
 def test_chosen_characters_differ_from_each_other_and_from_those_to_avoid(style: str) -> None:
     seen = demo_models.earlier_characters(style)

@@ -84,6 +84,8 @@ class CartoonStyle:
 
 _FACE = ("eyes", "mouth")
 _FACE_AND_BROWS = ("eyes", "eyebrows", "mouth")
+# Sunglasses, a patch over one eye, and three pairs of glasses.
+_CROODLES_GLASSES = ("variant09", "variant10", "variant13", "variant14", "variant15")
 # Of characters that are no humans: what is no expression among their eyes.
 _BOT_VISORS = ("eva", "frame1", "frame2", "robocop", "roundFrame01", "roundFrame02", "sensor", "shade01")
 _CLAY_EYES = ("mono", "trio", "dots", "pinprick")
@@ -171,7 +173,16 @@ STYLES: Mapping[str, CartoonStyle] = {
         CartoonStyle("dylan", "skin", "mood", "mood", ("mood",), {"hair": HAIR}, head=None),
         CartoonStyle("miniavs", "skin", *_FACE, _FACE, {"hair": HAIR}, ("body",), ("body",)),
         CartoonStyle("big-ears", "skin", *_FACE, _FACE, {"hair": HAIR}),
-        CartoonStyle("croodles", "base", *_FACE, _FACE, {"top": HAIR, "facialHair": HAIR}),
+        CartoonStyle(
+            "croodles",
+            "base",
+            *_FACE,
+            _FACE,
+            {"top": HAIR, "facialHair": HAIR},
+            # One of its mouths has a beard.
+            excluded={"eyes": frozenset(_CROODLES_GLASSES), "mouth": frozenset({"variant08"})},
+            habit={"eyes": (_CROODLES_GLASSES, 0.3)},
+        ),
         CartoonStyle(
             "pixel-art",
             "skin",

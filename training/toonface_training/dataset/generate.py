@@ -21,7 +21,7 @@ from toonface_training.whole_files import write_atomically
 SETTINGS = "dataset.json"
 _UNFINISHED = ".unfinished"
 # Another name whenever records hold something else than before: what an earlier version recorded is then drawn anew.
-_RECORDS = "records-2"
+_RECORDS = "records-3"
 _CREDITS = """\
 # Credits
 
