@@ -52,6 +52,11 @@ def test_features_are_measured_on_pairs_and_a_gallery(feature_set: Path, tmp_pat
     assert (one["gallery_pictures"], two["gallery_pictures"], one["probes"]) == (21, 42, 24)
     assert (one["rank1"]["of"], one["deployed"]["strangers_named"]["of"]) == (21, 3)
     assert one["rank5"]["hits"] >= one["rank1"]["hits"] > 0
+    by_style = one["rank1_by_style"]
+    assert {style: rate["of"] for style, rate in by_style.items()} == {"even": 11, "odd": 10}
+    assert sum(rate["hits"] for rate in by_style.values()) == one["rank1"]["hits"]
+    assert by_style["even"]["hits"] != by_style["odd"]["hits"]
+    assert "rank 1 of even" in (tmp_path / "report" / "index.html").read_text()
     # Each probe against 21 pictures, or those of its own style but its own: 11 of one, 10 of the other; 12 probes each.
     impostors = one["verification"]
     assert impostors["impostors"]["0.01"]["far"]["of"] == 24 * 21 - 21

@@ -241,7 +241,7 @@ def test_more_characters_of_a_style_are_credited_and_recorded(made: Path, tmp_pa
         ("clay=-1", "--more-identities: clay=-1 is no STYLE=COUNT"),
         ("clay=1000001", "--more-identities clay: Input should be less than or equal to 1000000"),
         ("wood=1", "--more-identities: unknown style wood; there are lorelei,"),
-        ("lorelei=1", "more_identities: lorelei must be unseen"),
+        ("lorelei=1", "--more-identities: lorelei must be unseen"),
         ("dylan=5000", "the styles dylan give "),
     ],
 )

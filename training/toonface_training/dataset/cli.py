@@ -74,8 +74,6 @@ def _by_style(texts: Sequence[str]) -> dict[str, int]:
 
 def _told(error: ErrorDetails) -> str:
     """The option, with the style where there is one, and what is wrong with it."""
-    if not error["loc"]:
-        return error["msg"]
     option, *within = map(str, error["loc"])
     return f"{' '.join([_option(option), *within])}: {error['msg']}"
 

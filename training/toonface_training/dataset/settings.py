@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from toonface_training.cartoon.styles import ALL_STYLES, STYLES
 
@@ -26,7 +26,6 @@ class CartoonSettings(BaseModel):
         seed: decides everything.
         identities: characters to train on, over all styles but the unseen ones.
         extra_identities: characters of `EXTRA_STYLES`, over all of them, to train the embedder on as well.
-        more_identities: by style, not an unseen one: characters on top of these, to train the embedder on as well.
         pictures: of each of them.
         drawings: of each of them, each shown in several pictures.
         validation_identities: other characters, for the pairs and scenes that training watches.
@@ -41,6 +40,7 @@ class CartoonSettings(BaseModel):
         validation_scenes: for training to watch.
         test_scenes: of test characters; and as many of unseen styles.
         unseen_styles: styles that nothing is trained on.
+        more_identities: by style, not an unseen one: characters on top of these, to train the embedder on as well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +48,6 @@ class CartoonSettings(BaseModel):
     seed: _Count = 0
     identities: _Two = 2000
     extra_identities: _Count = 0
-    more_identities: dict[str, _Count] = Field(default_factory=dict)
     pictures: _OfEach = 36
     drawings: _OfEach = 12
     validation_identities: _Two = 220
@@ -62,6 +61,8 @@ class CartoonSettings(BaseModel):
     validation_scenes: _One = 1000
     test_scenes: _One = 1000
     unseen_styles: tuple[str, ...] = UNSEEN_STYLES
+    # After those that it is checked against.
+    more_identities: dict[str, _Count] = Field(default_factory=dict)
 
     @field_validator("unseen_styles")
     @classmethod
@@ -78,18 +79,14 @@ class CartoonSettings(BaseModel):
 
     @field_validator("more_identities")
     @classmethod
-    def _more_can_be_drawn(cls, more: dict[str, int]) -> dict[str, int]:
+    def _more_can_be_drawn_and_are_seen(cls, more: dict[str, int], others: ValidationInfo) -> dict[str, int]:
         unknown = sorted(set(more) - set(ALL_STYLES))
         if unknown:
             raise ValueError(f"unknown style {', '.join(unknown)}; there are {', '.join(ALL_STYLES)}")
-        return more
-
-    @model_validator(mode="after")
-    def _more_are_seen(self) -> CartoonSettings:
-        unseen = sorted(set(self.more_identities) & set(self.unseen_styles))
+        unseen = sorted(set(more) & set(others.data.get("unseen_styles", ())))
         if unseen:
-            raise ValueError(f"more_identities: {', '.join(unseen)} must be unseen, so there can be none to train on")
-        return self
+            raise ValueError(f"{', '.join(unseen)} must be unseen, so there can be none to train on")
+        return more
 
     @property
     def seen_styles(self) -> tuple[str, ...]:

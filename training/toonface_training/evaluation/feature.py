@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toonface_client.cli.gallery_list import ListedPicture
 from toonface_training.evaluation.datasets import GallerySet, Pair, style_of
 from toonface_training.evaluation.embedded import Embeddings, Numbering, embed_files, first_of_each
 from toonface_training.evaluation.metrics.identification import Identification, identify
 from toonface_training.evaluation.metrics.pairs import PairAccuracy, pair_accuracy
+from toonface_training.evaluation.metrics.rate import Rate
 from toonface_training.evaluation.metrics.scores import Acceptance, ScoreCounts, tar_at_far
 from toonface_training.evaluation.subjects import Embedder
 from toonface_training.evaluation.tracking import Track, silent
@@ -71,6 +73,7 @@ class GalleryOutcome:
         gallery: positions in `GallerySet.gallery` of the pictures that took part; rows of `found.nearest` are positions
             among these.
         found: what the gallery says of each probe.
+        rank1_by_style: rank 1 of the probes of each style, by name; empty where labels name no two styles.
         rec_threshold: the deployed one.
         fars: false-accept rates to find thresholds for.
     """
@@ -78,6 +81,7 @@ class GalleryOutcome:
     shots: int | None
     gallery: Sequence[int]
     found: Identification
+    rank1_by_style: Mapping[str, Rate]
     rec_threshold: float
     fars: Sequence[float] = FARS
 
@@ -95,6 +99,7 @@ class GalleryOutcome:
             "gallery_pictures": len(self.gallery),
             "probes": len(found.ranks),
             **{f"rank{rank}": found.within(rank).as_dict() for rank in RANKS},
+            "rank1_by_style": {style: rate.as_dict() for style, rate in self.rank1_by_style.items()},
             "deployed": decisions_dict(found, self.rec_threshold),
             "thresholds_for_far": {
                 far: None if threshold is None else decisions_dict(found, threshold)
@@ -216,7 +221,8 @@ def look_up(
     """Compare embedded probes with an embedded gallery.
 
     Args:
-        gallery_set: the gallery and the probes; where labels are a style and a number, `alike` counts by style.
+        gallery_set: the gallery and the probes; where labels are a style and a number, `alike` and `rank1_by_style`
+            count by style.
         embeddings: of all their files, and perhaps of others.
         shots: how many gallery pictures of each character take part; None for all.
         rec_threshold: the deployed one.
@@ -240,7 +246,17 @@ def look_up(
         labels.of(picture.label for picture in gallery),
         **groups,
     )
-    return GalleryOutcome(shots, kept, found, rec_threshold, fars)
+    return GalleryOutcome(shots, kept, found, _rank1_by_style(probes, found), rec_threshold, fars)
+
+
+def _rank1_by_style(probes: Sequence[ListedPicture], found: Identification) -> dict[str, Rate]:
+    rows: dict[str, list[int]] = {}
+    for row in np.flatnonzero(found.known).tolist():
+        if style := style_of(probes[row].label):
+            rows.setdefault(style, []).append(row)
+    if len(rows) < 2:
+        return {}
+    return {style: Rate(int((found.ranks[of_style] == 1).sum()), len(of_style)) for style, of_style in rows.items()}
 
 
 def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts, fars: Sequence[float]) -> dict[str, Any]:

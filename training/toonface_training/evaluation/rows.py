@@ -40,6 +40,7 @@ def gallery_rows(outcome: GalleryOutcome) -> list[Row]:
     """Of probes looked up in a gallery."""
     found = outcome.found
     rows = [rate_row(f"rank {rank}", found.within(rank)) for rank in RANKS]
+    rows += [rate_row(f"rank 1 of {style}", rate) for style, rate in outcome.rank1_by_style.items()]
     rows += decision_rows(found.decisions(outcome.rec_threshold))
     for far in outcome.fars:
         rows += _threshold_rows(found, far)
