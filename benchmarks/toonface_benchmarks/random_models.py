@@ -37,7 +37,9 @@ _Fit: TypeAlias = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDA
 
 
 def write_random_model(name: str, folder: Path) -> None:
-    """Write the inference folder of one model; the same at every call.
+    """Write the inference folder of one model; the same at every call, but for the last bit of some statistics.
+
+    Those are sums, whose order depends on where in memory an array lies.
 
     Args:
         name: PaddleX's name of the model.
