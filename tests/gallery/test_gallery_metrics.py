@@ -72,7 +72,7 @@ def test_searches_are_counted_and_observed_once() -> None:
     assert (of(samples, "a")["searches_total"], of(samples, "a")["unknown_total"]) == (3, 2)
     (observed,) = [sample.observed for sample in samples if sample.observed]
     assert len(observed) == 2
-    assert all(0 <= seconds < 1 for seconds in observed)
+    assert all(seconds >= 0 for seconds in observed)
     again = metrics.samples()
     assert of(again, "a")["searches_total"] == 3
     assert not any(sample.observed for sample in again)
