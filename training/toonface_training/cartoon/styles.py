@@ -55,7 +55,7 @@ class CartoonStyle:
         hidden: components that are never drawn, since they cover the face.
         excluded: variants that are never used: no human face, or a covered one.
         habit: a component of the expression which, with the given probability, is fixed for a character to one of
-            these variants (glasses that a style counts among the eyes).
+            these variants (glasses that a style counts among the eyes). No other character has them.
         head: the component whose variants have faces of different shape; None where there is only one shape.
         skin_tones: the palette of `skin`.
     """
@@ -75,10 +75,11 @@ class CartoonStyle:
     skin_tones: tuple[str, ...] = SKIN
 
     def variants(self, component: str) -> list[str]:
-        """The usable variants of a component, in the style's order."""
-        excluded = self.excluded.get(component, frozenset())
+        """The variants of a component that any character may have, in the style's order."""
+        habitual, _ = self.habit.get(component, ((), 0))
+        left_out = {*habitual, *self.excluded.get(component, ())}
         return [
-            variant for variant in definition(self.name)["components"][component]["variants"] if variant not in excluded
+            variant for variant in definition(self.name)["components"][component]["variants"] if variant not in left_out
         ]
 
 
@@ -158,7 +159,7 @@ STYLES: Mapping[str, CartoonStyle] = {
             {"hair": HAIR, "facialHair": HAIR},
             ("clothing",),
             ("clothes",),
-            excluded={"mouth": frozenset({"pacifier"}), "eyes": frozenset({"glasses", "sunglasses"})},
+            excluded={"mouth": frozenset({"pacifier"})},
             habit={"eyes": (("glasses", "sunglasses"), 0.2)},
             head=None,
         ),
@@ -180,7 +181,7 @@ STYLES: Mapping[str, CartoonStyle] = {
             _FACE,
             {"top": HAIR, "facialHair": HAIR},
             # One of its mouths has a beard.
-            excluded={"eyes": frozenset(_CROODLES_GLASSES), "mouth": frozenset({"variant08"})},
+            excluded={"mouth": frozenset({"variant08"})},
             habit={"eyes": (_CROODLES_GLASSES, 0.3)},
         ),
         CartoonStyle(
@@ -206,7 +207,6 @@ EXTRA_STYLES: Mapping[str, CartoonStyle] = {
             "base",
             *_FACE,
             _FACE,
-            excluded={"eyes": frozenset(_BOT_VISORS)},
             habit={"eyes": (_BOT_VISORS, 0.5)},
             skin_tones=PAINT,
         ),
@@ -220,7 +220,6 @@ EXTRA_STYLES: Mapping[str, CartoonStyle] = {
             free_colours=("accent",),
             clothes=("pattern",),
             hidden=("animation",),
-            excluded={"eyes": frozenset(_CLAY_EYES)},
             habit={"eyes": (_CLAY_EYES, 0.5)},
             head="body",
             skin_tones=PAINT,
@@ -233,7 +232,6 @@ EXTRA_STYLES: Mapping[str, CartoonStyle] = {
             free_colours=("accent",),
             clothes=("pattern", "cheeks"),
             hidden=("animation",),
-            excluded={"eyes": frozenset(_CRITTER_EYES)},
             habit={"eyes": (_CRITTER_EYES, 0.5)},
             head="body",
             skin_tones=PAINT,
@@ -287,7 +285,6 @@ EXTRA_STYLES: Mapping[str, CartoonStyle] = {
             {"accent": ACCESSORY, "screen": SCREEN, "glow": GLOW},
             clothes=("chest",),
             hidden=("animation",),
-            excluded={"eyes": frozenset({"visor", "cyclops"})},
             habit={"eyes": (("visor", "cyclops"), 0.4)},
             head=None,
             skin_tones=PAINT,
