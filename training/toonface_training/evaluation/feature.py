@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toonface_client.cli.gallery_list import ListedPicture
 from toonface_training.evaluation.datasets import GallerySet, Pair, style_of
 from toonface_training.evaluation.embedded import Embeddings, Numbering, embed_files, first_of_each
 from toonface_training.evaluation.metrics.identification import Identification, identify
@@ -231,14 +230,13 @@ def look_up(
     kept = first_of_each(gallery_set.gallery, shots)
     gallery, probes = [gallery_set.gallery[position] for position in kept], gallery_set.probes
     labels = Numbering()
-    styles = [style_of(picture.label) for picture in gallery]
+    styles, probe_styles = ([style_of(picture.label) for picture in pictures] for pictures in (gallery, probes))
     groups: dict[str, NDArray[np.int64]] = {}
     if any(styles):
         # Who has no style is alike to nobody.
         numbers = Numbering()
-        of_probes = [style_of(picture.label) or f"\0{row}" for row, picture in enumerate(probes)]
         groups["gallery_groups"] = numbers.of(style or "\0" for style in styles)
-        groups["probe_groups"] = numbers.of(of_probes)
+        groups["probe_groups"] = numbers.of(style or f"\0{row}" for row, style in enumerate(probe_styles))
     found = identify(
         embeddings.of(picture.path for picture in probes),
         labels.of(picture.label for picture in probes),
@@ -246,17 +244,13 @@ def look_up(
         labels.of(picture.label for picture in gallery),
         **groups,
     )
-    return GalleryOutcome(shots, kept, found, _rank1_by_style(probes, found), rec_threshold, fars)
+    return GalleryOutcome(shots, kept, found, _rank1_by_style(probe_styles, found), rec_threshold, fars)
 
 
-def _rank1_by_style(probes: Sequence[ListedPicture], found: Identification) -> dict[str, Rate]:
-    rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(found.known).tolist():
-        if style := style_of(probes[row].label):
-            rows.setdefault(style, []).append(row)
-    if len(rows) < 2:
-        return {}
-    return {style: Rate(int((found.ranks[of_style] == 1).sum()), len(of_style)) for style, of_style in rows.items()}
+def _rank1_by_style(styles: Sequence[str | None], found: Identification) -> dict[str, Rate]:
+    of_each = np.array([style or "" for style in styles])
+    named = dict.fromkeys(of_each[found.known & (of_each != "")].tolist())
+    return {style: found.within(1, of_each == style) for style in named} if len(named) > 1 else {}
 
 
 def _acceptances(genuine: ScoreCounts, impostors: ScoreCounts, fars: Sequence[float]) -> dict[str, Any]:

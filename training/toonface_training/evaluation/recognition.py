@@ -84,8 +84,7 @@ class RecognitionOutcome:
         """
         boxes = [self.scenes[face.scene].truth.boxes[face.face] for face in self.faces if face.detection is not None]
         corners = np.reshape(boxes, (-1, 4))
-        counted = self.by_boxes.known & ((corners[:, 2:] - corners[:, :2]).min(axis=1) >= side)
-        return Rate(int((self.by_boxes.ranks[counted] == 1).sum()), int(counted.sum()))
+        return self.by_boxes.within(1, (corners[:, 2:] - corners[:, :2]).min(axis=1) >= side)
 
     @property
     def metrics(self) -> dict[str, float | None]:

@@ -42,9 +42,10 @@ class Identification:
     impostors: ScoreCounts
     alike: ScoreCounts
 
-    def within(self, rank: int) -> Rate:
-        """Known probes whose character is among the `rank` most similar ones."""
-        return Rate(int((self.ranks[self.known] <= rank).sum()), int(self.known.sum()))
+    def within(self, rank: int, among: NDArray[np.bool_] | None = None) -> Rate:
+        """Known probes, of `among` (BOOL [P]) if given, whose character is among the `rank` most similar ones."""
+        ranks = self.ranks[self.known if among is None else self.known & among]
+        return Rate(int((ranks <= rank).sum()), len(ranks))
 
     def decisions(self, threshold: float) -> Decisions:
         """What comes of a `rec_threshold`: a probe gets the nearest one's name from this similarity on."""
