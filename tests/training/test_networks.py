@@ -44,11 +44,6 @@ def evaluation_inputs(images: NDArray[np.float32]) -> dict[str, Any]:
     return {name: paddle.to_tensor(array) for name, array in inputs.items()}
 
 
-def in_order(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Detections [n,6] by their boxes: in the order of scores, those that are almost equal may change places."""
-    return rows[np.lexsort(rows[:, 2:].round().T)]
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_has_the_weights_of_paddlex(name: str) -> None:
     paddle.seed(0)
@@ -97,9 +92,10 @@ def test_the_inference_folder_computes_what_the_network_does(name: str, tmp_path
     paddle.seed(1)
     network = build(name)
     if name == "PP-YOLOE_plus-S_face":
-        # Its untrained scores are all the same, and just the threshold of its NMS.
+        # Its untrained scores are all the same, and just the threshold of its NMS. These are too far apart for a
+        # rounding to change their order.
         for layer in network.yolo_head.pred_cls:
-            layer.weight.set_value(paddle.randn(layer.weight.shape) * 0.02)
+            layer.weight.set_value(paddle.randn(layer.weight.shape) * 0.2)
     before = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     write_inference(network, name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"inference.json", "inference.pdiparams", "inference.yml"}
@@ -117,13 +113,10 @@ def test_the_inference_folder_computes_what_the_network_does(name: str, tmp_path
         images = pictures(1, DETECTORS[name].size or SIZE)
         inputs = evaluation_inputs(images)
         answer = network(inputs)
-        expected = [in_order(answer["bbox"].numpy()), answer["bbox_num"].numpy()]
+        expected = [answer["bbox"].numpy(), answer["bbox_num"].numpy()]
         wanted = ("image", "im_shape", "scale_factor") if DETECTORS[name].size is None else ("image", "scale_factor")
         feeds = {key: inputs[key].numpy() for key in wanted}
-    found = paddle_outputs(model, [feeds])[0]
-    if name in DETECTORS:
-        found = [in_order(found[0]), *found[1:]]
-    for own, exported in zip(expected, found, strict=True):
+    for own, exported in zip(expected, paddle_outputs(model, [feeds])[0], strict=True):
         np.testing.assert_allclose(exported, own, rtol=1e-3, atol=2e-3)
 
 

@@ -159,12 +159,12 @@ def test_an_engine_learns(recipe: Recipe) -> None:
 def test_a_compiled_engine_learns_as_a_plain_one() -> None:
     losses = []
     for compiled in (False, True):
-        recipe = replace(RECIPES[0], compiled=compiled)
+        # AdamW makes much of what a rounding changes in gradients that are next to nothing.
+        recipe = replace(RECIPES[0], compiled=compiled, optimizer="momentum")
         engine = make_engine("torch", recipe)
         engine.load(initial_state(recipe.model, recipe.num_classes, 1, None)[0])
         losses.append([engine.learn(a_batch(recipe, 0), Moment(step, 0, 1e-3))["loss"] for step in range(3)])
-    # A step of AdamW makes much of what a rounding changes in gradients that are next to nothing.
-    assert np.allclose(*losses, rtol=1e-2)
+    assert np.allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
